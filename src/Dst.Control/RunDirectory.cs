@@ -1,0 +1,62 @@
+namespace Dst.Control;
+
+/// <summary>Names under the run directory (default /run/dst), which vanish with the host's boot as the kernel devices do (D-06).</summary>
+/// <param name="path">Absolute path of the directory.</param>
+public sealed class RunDirectory(string path)
+{
+    /// <summary>Where it is when nobody says otherwise.</summary>
+    public const string DefaultPath = "/run/dst";
+
+    /// <summary>Environment variable that names it for <c>dstctl</c>, <c>dstd</c> and their children.</summary>
+    public const string Variable = "DST_RUN_DIR";
+
+    /// <summary>Longest path of a Unix socket, without its closing zero (sun_path).</summary>
+    public const int MaxSocketPathBytes = 107;
+
+    /// <summary>Absolute path of the directory.</summary>
+    public string Path { get; } = path;
+
+    /// <summary>Socket of the HTTP API.</summary>
+    public string DaemonSocket => $"{Path}/dstd.sock";
+
+    /// <summary>Held exclusively by dstd for its life (D-05).</summary>
+    public string DaemonLock => $"{Path}/dstd.lock";
+
+    /// <summary>Folder of the targets' sockets.</summary>
+    public string Targets => $"{Path}/targets";
+
+    /// <summary>Socket of one target.</summary>
+    public string TargetSocket(string name) => $"{Targets}/{name}";
+
+    /// <summary>Folder of the devices' status trees.</summary>
+    public string Devices => $"{Path}/devices";
+
+    /// <summary>Status tree of one device.</summary>
+    public string Device(string name) => $"{Devices}/{name}";
+}
+
+/// <summary>Names under the state directory (default /var/lib/dst), which outlive the host's boot (D-06).</summary>
+/// <param name="path">Absolute path of the directory.</param>
+public sealed class StateDirectory(string path)
+{
+    /// <summary>Where it is when nobody says otherwise.</summary>
+    public const string DefaultPath = "/var/lib/dst";
+
+    /// <summary>Environment variable that names it for <c>dstd</c>.</summary>
+    public const string Variable = "DST_STATE_DIR";
+
+    /// <summary>Absolute path of the directory.</summary>
+    public string Path { get; } = path;
+
+    /// <summary>Held exclusively by dstd for its life (D-05).</summary>
+    public string DaemonLock => $"{Path}/dstd.lock";
+
+    /// <summary>Folder of the device records.</summary>
+    public string Devices => $"{Path}/devices";
+
+    /// <summary>Record of one device.</summary>
+    public string DeviceRecord(string name) => $"{Devices}/{name}.json";
+
+    /// <summary>Error marks of one device's nodes, written by its target (C-16).</summary>
+    public string DeviceMarks(string name) => $"{Devices}/{name}.marks";
+}
