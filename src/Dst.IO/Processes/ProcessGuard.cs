@@ -13,6 +13,9 @@ public static class ProcessGuard
     /// <summary>Set for the second image, so that it does not execute itself once more.</summary>
     private const string Variable = "DST_GUARDED";
 
+    /// <summary>Descriptors a process may have: three a node, three a queue and a few more, for the largest device, many times over (D-12).</summary>
+    private const ulong OpenFilesMax = 65536;
+
     /// <summary>
     /// First thing in Main, before any thread, file or socket of ours exists. Either does not return (the process starts over), or returns.
     /// </summary>
@@ -104,7 +107,7 @@ public static class ProcessGuard
     {
         var complaints = new List<string>();
         _ = Libc.SetLimit(0, LinuxAbi.RLIMIT_CORE, default);
-        _ = Libc.SetLimit(0, LinuxAbi.RLIMIT_NOFILE, new ResourceLimit { Cur = OpenFilesMax, Max = OpenFilesMax });
+        _ = Libc.SetLimit(0, LinuxAbi.RLIMIT_NOFILE, new ResourceLimit { Current = OpenFilesMax, Maximum = OpenFilesMax });
         try
         {
             File.WriteAllText("/proc/self/oom_score_adj", "-1000");

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Dst.Interop;
 using Dst.IO.Measure;
+using Dst.IO.Memory;
 
 namespace Dst.IO.Rings;
 
