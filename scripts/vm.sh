@@ -195,44 +195,58 @@ add_disks() {
     done
 }
 
-# What the guest's first process reads.
-write_control() {
-    local rows=24 columns=80 name
-    mkdir "$run_dir/control"
+# quoted WORD: as any shell reads it back.
+quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
+
+# What guest-init.sh reads, and leaves to guest-run.sh as environment.
+write_settings() {
+    local rows=24 columns=80 name number
     [[ -t 0 ]] && read -r rows columns < <(stty size)
-    {
-        printf 'RELEASE=%q\nKERNEL_DIR=%q\nDIRECTORY=%q\n' "$release" "$kernel" "$PWD"
-        printf 'UDEV=%d\nGATE=%d\nDISKS=%d\nLASTING_DISKS=%d\n' "$udev" "$gate" "${#disks[@]}" "$lasting_disks"
-        printf 'ROWS=%d\nCOLUMNS=%d\nUPTIME_MARK=%q\n' "$rows" "$columns" "${DST_VM_UPTIME:-}"
-    } >"$run_dir/control/settings"
+    for name in RELEASE="$release" KERNEL="$kernel" SCRIPTS="$SCRIPTS" DIRECTORY="$PWD" ROWS="$rows" COLUMNS="$columns" \
+        UDEV="$udev" GATE="$gate" DISKS="${#disks[@]}" LASTING_DISKS="$lasting_disks"; do
+        printf 'export DST_VM_%s=%s\n' "${name%%=*}" "$(quoted "${name#*=}")"
+    done
+    printf 'settings_keep() {\n'
+    printf 'keep %s\n' "$(quoted "$REPOSITORY")"
+    for name in "$kernel" "$PWD"; do
+        [[ $name/ == "$REPOSITORY"/* ]] || printf 'keep %s\n' "$(quoted "$name")"
+    done
+    printf '}\nsettings_shares() {\n:\n'
+    for number in "${!shares[@]}"; do
+        printf 'share share%d %s\n' "$number" "$(quoted "${shares[$number]}")"
+    done
+    printf '}\n'
+}
+
+# What guest-run.sh reads.
+write_control() {
+    local name
+    mkdir "$run_dir/control"
     : >"$run_dir/control/command"
     ((${#command[@]} == 0)) || printf '%s\0' "${command[@]}" >"$run_dir/control/command"
     for name in PATH HOME LANG TERM "${!DST_@}" "${!DOTNET_@}"; do
-        [[ -v $name ]] && printf '%s=%s\0' "$name" "${!name}"
+        [[ ! -v $name ]] || printf '%s=%s\0' "$name" "${!name}"
     done >"$run_dir/control/environment"
-    printf '%s\0' "$REPOSITORY" "$PWD" "$kernel" >"$run_dir/control/keep"
-    : >"$run_dir/control/shares"
-    ((${#shares[@]} == 0)) || printf '%s\0' "${shares[@]}" >"$run_dir/control/shares"
 }
 
 build_initramfs() {
     local root=$run_dir/initramfs
-    mkdir -p "$root"/{bin,proc,dev,lower,upper,root}
+    mkdir -p "$root"/{bin,proc,dev,lower,upper,hidden,root}
     cp "$(command -v busybox)" "$root/bin/busybox"
     local applet
-    for applet in sh mount umount mkdir insmod ip hostname switch_root; do
+    for applet in sh mount umount mkdir mkfifo ln sleep insmod ip hostname switch_root; do
         ln -s busybox "$root/bin/$applet"
     done
     cp "$SCRIPTS/lib/guest-init.sh" "$root/init"
     chmod 755 "$root/init"
-    printf "DST_VM_STAGE2='%s'\n" "${SCRIPTS//\'/\'\\\'\'}/lib/guest-run.sh" >"$root/settings"
+    write_settings >"$root/settings"
     cp "$kernel/overlay.ko" "$root/"
     (cd "$root" && find . | cpio --quiet -o -H newc) >"$run_dir/initramfs.cpio"
 }
 
 kernel_arguments() {
     echo -n "console=ttyS0 quiet panic=-1 panic_on_warn=1 oops=panic mitigations=off log_buf_len=8M" \
-        "rcupdate.rcu_cpu_stall_timeout=60 sysctl.kernel.watchdog_thresh=30" \
+        "tsc=reliable rcupdate.rcu_cpu_stall_timeout=60 sysctl.kernel.watchdog_thresh=30" \
         "sysctl.kernel.hung_task_timeout_secs=30 sysctl.kernel.hung_task_warnings=-1"
 }
 
@@ -332,7 +346,10 @@ if ! [[ -s $run_dir/control/status ]]; then
     exit "$STATUS_GUEST_DIED"
 fi
 status=$(<"$run_dir/control/status")
-[[ -z ${DST_VM_UPTIME:-} ]] || cat "$run_dir/control/uptime" >&2
+if [[ -v DST_VM_VERBOSE ]]; then
+    read -r booted _ <"$run_dir/control/uptime"
+    say "the command started $booted s after the kernel"
+fi
 if ((gate)) && ! check_gate && ((status == 0)); then
     status=$STATUS_GATE
 fi
