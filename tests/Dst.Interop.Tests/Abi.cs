@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Dst.Interop.Tests;
 
-/// <summary>One fact: <c>const NAME</c>, <c>size STRUCT</c>, <c>offset STRUCT.MEMBER</c> or <c>width STRUCT.MEMBER</c>.</summary>
+/// <summary>One fact of a <c>const NAME</c>, <c>size STRUCT</c>, <c>offset</c> or <c>width STRUCT.MEMBER</c>.</summary>
 /// <param name="Value">Null where the headers lack the name.</param>
 /// <param name="Since">First kernel that has the name, where it is newer than the whole list.</param>
 internal sealed record AbiFact(long? Value, Version? Since);

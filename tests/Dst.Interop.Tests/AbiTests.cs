@@ -57,7 +57,8 @@ public sealed class AbiTests
 
         AbiList fresh = await RunProbeAsync();
 
-        TestContext.Current.TestOutputHelper?.WriteLine($"headers of Linux {fresh.Kernel}, table of {Committed.Kernel}");
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            $"headers of Linux {fresh.Kernel}, table of {Committed.Kernel}");
         AssertNone(AbiComparer.CompareLists(Committed, fresh));
         Assert.Equal(Committed.Facts.Count, fresh.Facts.Count);
     }
