@@ -47,14 +47,7 @@ public abstract class Node : IDisposable
     public abstract NodeQueue CreateQueue(in NodeQueueContext context);
 
     /// <summary>Closes the backing. After every queue has ended.</summary>
-    public void Dispose()
-    {
-        Dispose(disposing: true);
-        GC.SuppressFinalize(this);
-    }
-
-    /// <summary>Closes the backing.</summary>
-    protected virtual void Dispose(bool disposing)
+    public virtual void Dispose()
     {
     }
 }
@@ -80,14 +73,7 @@ public abstract class NodeQueue : IDisposable
     }
 
     /// <summary>Gives native memory back. After the loop has ended.</summary>
-    public void Dispose()
-    {
-        Dispose(disposing: true);
-        GC.SuppressFinalize(this);
-    }
-
-    /// <summary>Gives native memory back.</summary>
-    protected virtual void Dispose(bool disposing)
+    public virtual void Dispose()
     {
     }
 }

@@ -6,11 +6,11 @@ public interface IBackingEvents
     /// <summary>A new file is being filled.</summary>
     /// <param name="doneBytes">Bytes allocated so far.</param>
     /// <param name="totalBytes">Bytes of the whole file.</param>
-    public void Progress(long doneBytes, long totalBytes);
+    void Progress(long doneBytes, long totalBytes);
 
     /// <summary>The backing is held by someone else and is waited for; said at once and then every ten seconds.</summary>
     /// <param name="text">One line: what is waited for and who holds it.</param>
-    public void Waiting(string text);
+    void Waiting(string text);
 }
 
 /// <summary>What the opener has to know beyond the node's own specification.</summary>

@@ -90,7 +90,7 @@ public sealed class DelayNode(int delayMs, Node inner) : WrapperNode(inner)
             _inner.FailPending(nowTicks);
         }
 
-        protected override void Dispose(bool disposing)
+        public override void Dispose()
         {
             _inner.Dispose();
             _time.Dispose();

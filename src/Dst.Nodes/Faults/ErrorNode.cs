@@ -44,6 +44,6 @@ public sealed class ErrorNode(ErrorRule rule, Node inner) : WrapperNode(inner)
 
         public override void FailPending(long nowTicks) => inner.FailPending(nowTicks);
 
-        protected override void Dispose(bool disposing) => inner.Dispose();
+        public override void Dispose() => inner.Dispose();
     }
 }

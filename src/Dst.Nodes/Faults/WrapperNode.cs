@@ -37,5 +37,5 @@ public abstract class WrapperNode(Node inner) : Node
     protected Node Inner { get; } = inner;
 
     /// <inheritdoc/>
-    protected override void Dispose(bool disposing) => Inner.Dispose();
+    public override void Dispose() => Inner.Dispose();
 }

@@ -39,9 +39,9 @@ public sealed class MarkKeeper : IDisposable
         _wakeQueues = wakeQueues;
         for (int i = 0; i < _nodes.Length; i++)
         {
-            if (_marks.IsPoisoned(i, out int errno))
+            if (_marks[i] is { IsPoisoned: true } mark)
             {
-                _nodes[i]?.SetPoisoned(errno);
+                _nodes[i]?.SetPoisoned(mark.Errno);
             }
         }
 

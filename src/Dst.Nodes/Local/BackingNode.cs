@@ -97,5 +97,5 @@ public sealed class BackingNode : Node
     }
 
     /// <inheritdoc/>
-    protected override void Dispose(bool disposing) => _backing.Dispose();
+    public override void Dispose() => _backing.Dispose();
 }

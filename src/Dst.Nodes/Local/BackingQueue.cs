@@ -123,7 +123,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
     }
 
     /// <summary>FUA on a poisoned node fails like FLUSH does (C-16).</summary>
-    private bool MustFail(RequestFlags flags) => (flags & RequestFlags.Fua) != 0 && _health.State != NodeHealthState.Live;
+    private bool MustFail(RequestFlags flags) => (flags & RequestFlags.Fua) != RequestFlags.None && _health.State != NodeHealthState.Live;
 
     private IoUringSqe* NewEntry(int slot, uint opcode)
     {
@@ -143,7 +143,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
         sqe->Addr = (ulong)leg.Buffer;
         sqe->Len = (uint)leg.RemainingBytes;
         // A buffered write with DSYNC would eat the report of an earlier failed write-back: there FUA is a write and then a flush.
-        if ((leg.Flags & RequestFlags.Fua) != 0 && _node.IsDirect)
+        if ((leg.Flags & RequestFlags.Fua) != RequestFlags.None && _node.IsDirect)
         {
             sqe->OpFlags = BlockAbi.RWF_DSYNC;
         }
@@ -220,7 +220,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
     private void OnChanged(int slot, int errno, long nowTicks)
     {
         ref LegSlot leg = ref _slots[slot];
-        bool fua = (leg.Flags & RequestFlags.Fua) != 0;
+        bool fua = (leg.Flags & RequestFlags.Fua) != RequestFlags.None;
         bool durableAlready = leg.Operation == Operation.Write && _node.IsDirect;
         if (fua && errno == 0 && !durableAlready)
         {

@@ -53,7 +53,7 @@ public sealed class MemoryNode : Node
     public override NodeQueue CreateQueue(in NodeQueueContext context) => new MemoryQueue(_memory?.Address ?? 0, context);
 
     /// <inheritdoc/>
-    protected override void Dispose(bool disposing) => _memory?.Dispose();
+    public override void Dispose() => _memory?.Dispose();
 
     private sealed unsafe class MemoryQueue(nint memory, NodeQueueContext context) : NodeQueue
     {

@@ -372,9 +372,9 @@ internal sealed class TargetDevice
         try
         {
             _marksPath = new StateDirectory(stateDirectory).DeviceMarks(_name);
-            _keeper = new MarkKeeper(NodeMarks.Open(_marksPath, geometry.Nodes.Count, _isNew));
+            _keeper = new MarkKeeper(_isNew ? NodeMarks.Create(_marksPath) : NodeMarks.Open(_marksPath));
         }
-        catch (BackingException e)
+        catch (NodeMarksException e)
         {
             throw new ControlException(ControlErrorCode.Failure, e.Message);
         }
@@ -419,7 +419,7 @@ internal sealed class TargetDevice
         MaxWriteZeroesBytes = geometry.MaxWriteZeroesBytes,
     };
 
-    private int OpenCharDevice(int id)
+    private static int OpenCharDevice(int id)
     {
         string path = UblkControl.CharPath(id);
         long deadline = Environment.TickCount64 + CharOpenTimeoutMs;
