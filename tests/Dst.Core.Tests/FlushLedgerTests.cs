@@ -58,7 +58,9 @@ public sealed class FlushLedgerTests
         MustFail.Message(() => ledger.ChangeCompleted(queue, node));
     }
 
-    /// <summary>Against sets of changes: a node is clean only if each of its changes was there when a good flush began.</summary>
+    /// <summary>
+    /// Against sets of changes: a node is clean only if each of its changes was there when a good flush began.
+    /// </summary>
     [Fact]
     public void Node_is_dirty_exactly_while_a_change_is_not_covered() =>
         GenStep.Array[1, 100].Sample(
@@ -103,8 +105,10 @@ public sealed class FlushLedgerTests
             iter: 2000);
 
     /// <summary>
-    /// Queues that write and flush at once, each on a thread. A node here is a volatile cache: per queue the newest write it took
-    /// and the newest one that a flush made stable. A flush that found the node clean, or that succeeded, must leave everything
+    /// Queues that write and flush at once, each on a thread. A node here is a volatile cache: per queue the newest
+    /// write it took
+    /// and the newest one that a flush made stable. A flush that found the node clean, or that succeeded, must leave
+    /// everything
     /// stable that had been completed before it began.
     /// </summary>
     [Fact]
