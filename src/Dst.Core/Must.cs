@@ -12,14 +12,8 @@ namespace Dst.Core;
 public static class Must
 {
     /// <summary>Set by tests, per thread: called instead of ending the process; must throw.</summary>
-    [ThreadStatic]
-    private static Action<string>? t_failHook;
-
-    internal static Action<string>? FailHook
-    {
-        get => t_failHook;
-        set => t_failHook = value;
-    }
+    [field: ThreadStatic]
+    internal static Action<string>? FailHook { get; set; }
 
     /// <summary>Ends the process with <paramref name="message"/> unless <paramref name="condition"/> holds.</summary>
     /// <param name="condition">What must be true.</param>

@@ -12,7 +12,11 @@ public sealed class FlushLedgerTests
     internal readonly record struct Step(int Kind, int Queue, int Node, int Pick);
 
     private static readonly Gen<Step> GenStep = Gen.Select(
-        Gen.Int[0, 3], Gen.Int[0, Queues - 1], Gen.Int[0, Nodes - 1], Gen.Int[0, 1000], (k, q, n, p) => new Step(k, q, n, p));
+        Gen.Int[0, 3],
+        Gen.Int[0, Queues - 1],
+        Gen.Int[0, Nodes - 1],
+        Gen.Int[0, 1000],
+        (kind, queue, node, pick) => new Step(kind, queue, node, pick));
 
     [Fact]
     public void Every_node_starts_dirty_and_is_clean_after_a_flush()

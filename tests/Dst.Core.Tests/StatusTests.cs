@@ -72,8 +72,8 @@ public sealed class StatusTests
     [Fact]
     public void Status_outside_the_table_ends_the_process()
     {
-        int beyond = Enum.GetValues<DstStatus>().Length;
-        Assert.Contains("13", MustFail.Message(() => RequestResult.ToErrno((DstStatus)beyond)), StringComparison.Ordinal);
+        DstStatus beyond = (DstStatus)Enum.GetValues<DstStatus>().Length;
+        Assert.Contains("status 13", MustFail.Message(() => RequestResult.ToErrno(beyond)), StringComparison.Ordinal);
     }
 
     [Theory]

@@ -75,8 +75,11 @@ public sealed class TransactionTableTests
         Assert.False(_table.Begin(1, new Request(operation, RequestFlags.None, offset, length)).IsFinal);
 
     [Fact]
-    public void Unknown_operation_is_not_supported() =>
-        Assert.Equal(DstStatus.NotSupported, _table.Begin(0, new Request((Operation)9, RequestFlags.None, 0, 512)).Status);
+    public void Unknown_operation_is_not_supported()
+    {
+        Request request = new((Operation)9, RequestFlags.None, 0, 512);
+        Assert.Equal(new BeginResult(0, DstStatus.NotSupported), _table.Begin(0, in request));
+    }
 
     [Theory]
     [InlineData(Operation.Write, DstStatus.ReadOnly)]
@@ -310,10 +313,8 @@ public sealed class TransactionTableTests
         Assert.Equal(63, table.LegAt(1, 63).NodeIndex);
         Assert.Equal(64, table.Begin(0, Flush).LegCount);
         Assert.Equal(DstStatus.Ok, Complete(table, 1, 64));
-        Assert.Equal(64, BitOperationsPopCount(table.PendingLegs(0)));
+        Assert.Equal(ulong.MaxValue, table.PendingLegs(0));
     }
-
-    private static int BitOperationsPopCount(ulong value) => System.Numerics.BitOperations.PopCount(value);
 
     [Fact]
     public void Two_hundred_thousand_transactions_allocate_nothing()

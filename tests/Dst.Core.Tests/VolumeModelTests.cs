@@ -17,7 +17,8 @@ public sealed class VolumeModelTests
     private const int MaxRequest = 8 * Block;
     private const int Depth = 8;
 
-    internal readonly record struct Step(Operation Operation, uint Place, uint Size, byte Fill, uint Order, RequestFlags Flags);
+    internal readonly record struct Step(
+        Operation Operation, uint Place, uint Size, byte Fill, uint Order, RequestFlags Flags);
 
     private static readonly Gen<Step> GenStep = Gen.Select(
         Generators.Of(Operation.Read, Operation.Write, Operation.Discard, Operation.WriteZeroes),

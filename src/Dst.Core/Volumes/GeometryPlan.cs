@@ -286,8 +286,8 @@ public sealed record GeometryPlan
         {
             string needed = ByteSize.ToSpec(neededBytes);
             error = $"queues {queues} × depth {depthTags} × max-io {ByteSize.ToSpec(maxIoBytes)} = {needed} "
-                + $"of buffers, more than --memory {ByteSize.ToSpec(memoryBytes)}: lower --queues, --depth or --max-io, "
-                + $"or give --memory {needed}";
+                + $"of buffers, more than --memory {ByteSize.ToSpec(memoryBytes)}: lower --queues, --depth "
+                + $"or --max-io, or give --memory {needed}";
         }
 
         return error is null;
