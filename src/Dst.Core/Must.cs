@@ -5,20 +5,15 @@ using System.Runtime.CompilerServices;
 namespace Dst.Core;
 
 /// <summary>
-/// Assertions that stay in release builds. A broken one ends the process: a data plane that no longer knows its own state must not
+/// Assertions that stay in release builds. A broken one ends the process: a data plane that no longer knows its own
+/// state must not
 /// write another block. Costs a branch and allocates nothing while it holds. Any thread.
 /// </summary>
 public static class Must
 {
     /// <summary>Set by tests, per thread: called instead of ending the process; must throw.</summary>
-    [ThreadStatic]
-    private static Action<string>? t_failHook;
-
-    internal static Action<string>? FailHook
-    {
-        get => t_failHook;
-        set => t_failHook = value;
-    }
+    [field: ThreadStatic]
+    internal static Action<string>? FailHook { get; set; }
 
     /// <summary>Ends the process with <paramref name="message"/> unless <paramref name="condition"/> holds.</summary>
     /// <param name="condition">What must be true.</param>
