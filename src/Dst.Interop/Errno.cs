@@ -145,11 +145,11 @@ public static class Errno
     public const int EDEADLOCK = EDEADLK;
     public const int ENOTSUP = EOPNOTSUPP;
 
-    /// <summary>Name of an error as the kernel spells it, <c>EIO</c>; numbers without a name give <c>errno 4711</c>.</summary>
+    /// <summary>Name of an error in the kernel's spelling, <c>EIO</c>; <c>errno 4711</c> where there is none.</summary>
     /// <param name="errno">The error; its sign does not matter, so a result can be passed as it is.</param>
     public static string Name(int errno) => NameOrNull(errno) ?? $"errno {errno}";
 
-    /// <summary>Name and meaning, for messages to people: <c>EIO (input/output error)</c>. Any thread; allocates.</summary>
+    /// <summary>Name and meaning for people: <c>EIO (input/output error)</c>. Any thread; allocates.</summary>
     /// <param name="errno">The error; its sign does not matter.</param>
     public static string Describe(int errno)
     {

@@ -53,7 +53,7 @@ public struct Statx
     [FieldOffset(0xb8), NativeName("stx_atomic_write_unit_max_opt")] public uint AtomicWriteUnitMaxOpt;
 }
 
-/// <summary>A byte range lock; of an open file description with F_OFD_SETLK, where <see cref="Pid"/> must be 0.</summary>
+/// <summary>A lock on a range of bytes. With F_OFD_SETLK <see cref="Pid"/> must be 0.</summary>
 [StructLayout(LayoutKind.Explicit, Size = 32)]
 [NativeName("flock")]
 public struct FileLock

@@ -47,7 +47,8 @@ public enum DstStatus : byte
 public static class RequestResult
 {
     /// <summary>
-    /// The positive error number that the kernel is told, 0 for <see cref="DstStatus.Ok"/>. Never EAGAIN, EBUSY, ENOMEM or EINTR,
+    /// The positive error number that the kernel is told, 0 for <see cref="DstStatus.Ok"/>. Never EAGAIN, EBUSY,
+    /// ENOMEM or EINTR,
     /// which the block layer would retry or misread; a refused change is EIO (C-12).
     /// </summary>
     /// <param name="status">How the request ended; a value outside the enumeration ends the process.</param>
@@ -96,7 +97,9 @@ public static class RequestResult
         _ => DstStatus.IoError,
     };
 
-    /// <summary>The name of an error number for people, such as EIO; its digits when the core has no name for it.</summary>
+    /// <summary>
+    /// The name of an error number for people, such as EIO; its digits when the core has no name for it.
+    /// </summary>
     /// <param name="errno">Positive error number.</param>
     public static string ErrnoName(int errno) =>
         Errno.NameOf(errno) ?? errno.ToString(System.Globalization.CultureInfo.InvariantCulture);

@@ -1,6 +1,8 @@
 namespace Dst.Core.Requests;
 
-/// <summary>Linux error numbers by their names, as far as the core speaks of them. The same on x86-64 and arm64.</summary>
+/// <summary>
+/// Linux error numbers by their names, as far as the core speaks of them. The same on x86-64 and arm64.
+/// </summary>
 internal static class Errno
 {
     internal const int EPERM = 1;
@@ -22,7 +24,9 @@ internal static class Errno
     internal const int EREMOTEIO = 121;
     internal const int EDQUOT = 122;
 
-    /// <summary>Every name that can be written in a node specification, in the order in which they are offered.</summary>
+    /// <summary>
+    /// Every name that can be written in a node specification, in the order in which they are offered.
+    /// </summary>
     internal static readonly (string Name, int Number)[] Known =
     [
         (nameof(EIO), EIO),

@@ -3,7 +3,9 @@ using System.Globalization;
 
 namespace Dst.Core.Specs;
 
-/// <summary>Sizes as people write them: whole numbers, optionally with K, M, G or T (powers of 1024). Pure; any thread.</summary>
+/// <summary>
+/// Sizes as people write them: whole numbers, optionally with K, M, G or T (powers of 1024). Pure; any thread.
+/// </summary>
 public static class ByteSize
 {
     private const string Suffixes = "KMGT";

@@ -35,8 +35,10 @@ public enum ErrorOperations : byte
 }
 
 /// <summary>
-/// When the test node <c>error</c> fails, and with which error number: <c>OPS[@RANGE][:ERRNO]</c>. OPS is read, write, flush, discard,
-/// zeroes, fua joined by +, or all. RANGE is N (only the Nth matching operation, from 1), N- (from the Nth on) or N-M; without it
+/// When the test node <c>error</c> fails, and with which error number: <c>OPS[@RANGE][:ERRNO]</c>. OPS is read,
+/// write, flush, discard,
+/// zeroes, fua joined by +, or all. RANGE is N (only the Nth matching operation, from 1), N- (from the Nth on) or
+/// N-M; without it
 /// every one. ERRNO is a name, EIO by default. Immutable; any thread.
 /// </summary>
 public sealed record ErrorRule
@@ -77,7 +79,8 @@ public sealed record ErrorRule
     /// <param name="text">Such as <c>flush@2:ENOSPC</c>.</param>
     /// <param name="rule">The rule.</param>
     /// <param name="error">Why not, one line that names the piece.</param>
-    public static bool TryParse(string text, [NotNullWhen(true)] out ErrorRule? rule, [NotNullWhen(false)] out string? error)
+    public static bool TryParse(
+        string text, [NotNullWhen(true)] out ErrorRule? rule, [NotNullWhen(false)] out string? error)
     {
         rule = null;
         int errno = Errno.EIO;
@@ -119,7 +122,8 @@ public sealed record ErrorRule
             Operation.WriteZeroes => ErrorOperations.Zeroes,
             _ => ErrorOperations.None,
         };
-        if ((flags & RequestFlags.Fua) != RequestFlags.None && operation is Operation.Write or Operation.WriteZeroes or Operation.Discard)
+        if ((flags & RequestFlags.Fua) != RequestFlags.None
+            && operation is Operation.Write or Operation.WriteZeroes or Operation.Discard)
         {
             asked |= ErrorOperations.Fua;
         }
@@ -163,7 +167,12 @@ public sealed record ErrorRule
             text.Append(CultureInfo.InvariantCulture, $"@{First}-");
         }
 
-        return ErrnoNumber == Errno.EIO ? text.ToString() : text.Append(':').Append(Errno.NameOf(ErrnoNumber)).ToString();
+        if (ErrnoNumber != Errno.EIO)
+        {
+            text.Append(':').Append(Errno.NameOf(ErrnoNumber));
+        }
+
+        return text.ToString();
     }
 
     private static bool TryParseErrno(string text, out int errno, [NotNullWhen(false)] out string? error)
@@ -186,7 +195,8 @@ public sealed record ErrorRule
         return false;
     }
 
-    private static bool TryParseRange(string text, out long first, out long last, [NotNullWhen(false)] out string? error)
+    private static bool TryParseRange(
+        string text, out long first, out long last, [NotNullWhen(false)] out string? error)
     {
         int dash = text.IndexOf('-', StringComparison.Ordinal);
         ReadOnlySpan<char> firstText = dash >= 0 ? text.AsSpan(0, dash) : text;

@@ -5,8 +5,10 @@ using System.Text;
 namespace Dst.Core.Specs;
 
 /// <summary>
-/// What a node is made of: <c>KIND:ADDRESS[,key=value]…</c>. A comma in a path is doubled; delay and error take all that follows their
-/// own argument as the inner node. Immutable and pure; any thread. <see cref="ToString"/> gives the canonical text, which reads
+/// What a node is made of: <c>KIND:ADDRESS[,key=value]…</c>. A comma in a path is doubled; delay and error take all
+/// that follows their
+/// own argument as the inner node. Immutable and pure; any thread. <see cref="ToString"/> gives the canonical text,
+/// which reads
 /// back to an equal value.
 /// </summary>
 public abstract record NodeSpec
@@ -40,8 +42,12 @@ public abstract record NodeSpec
     /// <param name="text">Such as <c>file:/srv/a.img,size=4G</c>.</param>
     /// <param name="spec">The specification.</param>
     /// <param name="error">Why not, one line that names the piece and what is allowed.</param>
-    public static bool TryParse(string text, [NotNullWhen(true)] out NodeSpec? spec, [NotNullWhen(false)] out string? error) =>
-        NodeSpecParser.TryParse(text, workingDirectory: null, NestingMax, out spec, out error);
+    public static bool TryParse(
+        string text, [NotNullWhen(true)] out NodeSpec? spec, [NotNullWhen(false)] out string? error)
+    {
+        spec = NodeSpecParser.Parse(text, workingDirectory: null, NestingMax, out error);
+        return Agree(spec, error);
+    }
 
     /// <summary>Reads a specification as typed in a directory: relative paths become absolute ones.</summary>
     /// <param name="text">Such as <c>file:a.img,size=4G</c>.</param>
@@ -52,11 +58,15 @@ public abstract record NodeSpec
         string text,
         string workingDirectory,
         [NotNullWhen(true)] out NodeSpec? spec,
-        [NotNullWhen(false)] out string? error) =>
-        NodeSpecParser.TryParse(text, workingDirectory, NestingMax, out spec, out error);
+        [NotNullWhen(false)] out string? error)
+    {
+        spec = NodeSpecParser.Parse(text, workingDirectory, NestingMax, out error);
+        return Agree(spec, error);
+    }
 
     /// <summary>
-    /// Rewrites a specification as typed in a directory to its canonical text with absolute paths, which may be sent to a process with
+    /// Rewrites a specification as typed in a directory to its canonical text with absolute paths, which may be sent
+    /// to a process with
     /// another working directory.
     /// </summary>
     /// <param name="text">As typed.</param>
@@ -81,6 +91,13 @@ public abstract record NodeSpec
         return text.ToString();
     }
 
+    private static bool Agree(
+        [NotNullWhen(true)] NodeSpec? spec, [NotNullWhen(false)] string? error)
+    {
+        Must.Be(spec is null != error is null, "a node specification is either read or refused with a reason");
+        return spec is not null;
+    }
+
     private protected abstract void AppendTo(StringBuilder text);
 
     private protected static void AppendPath(StringBuilder text, string path) =>
@@ -96,7 +113,8 @@ public abstract record NodeSpec
 /// <param name="OffsetBytes">Where the data begins in the file.</param>
 /// <param name="Sparse">A created file is not preallocated.</param>
 /// <param name="Buffered">Through the page cache instead of O_DIRECT.</param>
-public sealed record FileNodeSpec(string Path, long? SizeBytes = null, long OffsetBytes = 0, bool Sparse = false, bool Buffered = false)
+public sealed record FileNodeSpec(
+    string Path, long? SizeBytes = null, long OffsetBytes = 0, bool Sparse = false, bool Buffered = false)
     : NodeSpec
 {
     /// <inheritdoc/>
@@ -170,7 +188,8 @@ public sealed record DelayNodeSpec(int DelayMs, NodeSpec Inner) : NodeSpec
     public override string Kind => "delay";
 
     /// <inheritdoc/>
-    public override string Address => string.Create(CultureInfo.InvariantCulture, $"{DelayMs},{Inner.Kind}:{Inner.Address}");
+    public override string Address =>
+        string.Create(CultureInfo.InvariantCulture, $"{DelayMs},{Inner.Kind}:{Inner.Address}");
 
     private protected override void AppendTo(StringBuilder text) =>
         AppendInner(text.Append(CultureInfo.InvariantCulture, $"delay:{DelayMs},"), Inner);

@@ -1,25 +1,24 @@
-using System.Diagnostics.CodeAnalysis;
 using System.Text;
 
 namespace Dst.Core.Specs;
 
-/// <summary>Reads node specifications; recursion is bounded by the nesting limit.</summary>
+/// <summary>
+/// Reads node specifications. Each method gives a value, or null and the reason. Recursion is bounded by the nesting
+/// limit.
+/// </summary>
 internal static class NodeSpecParser
 {
     private const string Kinds =
-        "file:PATH[,size=SIZE][,offset=SIZE][,sparse][,buffered], dev:PATH, zero:SIZE, mem:SIZE, delay:MS,NODE or error:WHEN,NODE";
+        "file:PATH[,size=SIZE][,offset=SIZE][,sparse][,buffered], dev:PATH, zero:SIZE, mem:SIZE, "
+        + "delay:MS,NODE or error:WHEN,NODE";
+
+    private const string CommaHint = "a comma in a path is written twice";
 
     // Throws at what UTF-8 cannot say, where the default would silently name another file.
-    private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+    private static readonly UTF8Encoding StrictUtf8 = new(false, throwOnInvalidBytes: true);
 
-    internal static bool TryParse(
-        string text,
-        string? workingDirectory,
-        int nestingLeft,
-        [NotNullWhen(true)] out NodeSpec? spec,
-        [NotNullWhen(false)] out string? error)
+    internal static NodeSpec? Parse(string text, string? workingDirectory, int nestingLeft, out string? error)
     {
-        spec = null;
         if (text.Length > NodeSpec.TextCharsMax)
         {
             return Refuse($"node {SpecText.Quote(text)}: longer than {NodeSpec.TextCharsMax} characters", out error);
@@ -33,36 +32,24 @@ internal static class NodeSpecParser
 
         string kind = text[..colon];
         string rest = text[(colon + 1)..];
-        switch (kind)
+        return kind switch
         {
-            case "file":
-                return TryParseFile(rest, workingDirectory, out spec, out error);
-            case "dev":
-                return TryParseDevice(rest, workingDirectory, out spec, out error);
-            case "zero":
-                spec = TryParseSized(kind, rest, out long zeroBytes, out error) ? new ZeroNodeSpec(zeroBytes) : null;
-                break;
-            case "mem":
-                spec = TryParseSized(kind, rest, out long memoryBytes, out error) ? new MemoryNodeSpec(memoryBytes) : null;
-                break;
-            case "delay":
-                return TryParseDelay(rest, workingDirectory, nestingLeft, out spec, out error);
-            case "error":
-                return TryParseError(rest, workingDirectory, nestingLeft, out spec, out error);
-            default:
-                return Refuse($"node {SpecText.Quote(text)}: unknown kind {SpecText.Quote(kind)}, expected {Kinds}", out error);
-        }
-
-        return error is null;
+            "file" => ParseFile(rest, workingDirectory, out error),
+            "dev" => ParseDevice(rest, workingDirectory, out error),
+            "zero" => ParseSize(kind, rest, out error) is long bytes ? new ZeroNodeSpec(bytes) : null,
+            "mem" => ParseSize(kind, rest, out error) is long bytes ? new MemoryNodeSpec(bytes) : null,
+            "delay" => ParseDelay(rest, workingDirectory, nestingLeft, out error),
+            "error" => ParseError(rest, workingDirectory, nestingLeft, out error),
+            _ => Refuse($"node {SpecText.Quote(text)}: unknown kind, expected {Kinds}", out error),
+        };
     }
 
-    private static bool TryParseFile(
-        string rest, string? workingDirectory, [NotNullWhen(true)] out NodeSpec? spec, [NotNullWhen(false)] out string? error)
+    private static FileNodeSpec? ParseFile(string rest, string? workingDirectory, out string? error)
     {
-        spec = null;
-        if (!TryTakePath("file", rest, workingDirectory, out string? path, out string? options, out error))
+        string? path = TakePath("file", rest, workingDirectory, out string? options, out error);
+        if (path is null)
         {
-            return false;
+            return null;
         }
 
         FileNodeSpec file = new(path);
@@ -72,200 +59,158 @@ internal static class NodeSpecParser
             int equals = option.IndexOf('=', StringComparison.Ordinal);
             string key = equals < 0 ? option : option[..equals];
             string? value = equals < 0 ? null : option[(equals + 1)..];
-            if (!TryApply(ref file, key, value, out error))
+            file = Apply(file, key, value, out error);
+            if (error is null && !seen.Add(key))
             {
-                return false;
+                error = $"file: {key} is given twice";
             }
 
-            if (!seen.Add(key))
+            if (error is not null)
             {
-                return Refuse($"file: {key} is given twice", out error);
+                return null;
             }
         }
 
         if (file.SizeBytes is long size && size > long.MaxValue - file.OffsetBytes)
         {
-            return Refuse("file: offset and size together are larger than 2^63-1 bytes", out error);
+            error = "file: offset and size together are larger than 2^63-1 bytes";
+            return null;
         }
 
-        spec = file;
-        error = null;
-        return true;
+        return file;
     }
 
-    private static bool TryApply(ref FileNodeSpec file, string key, string? value, [NotNullWhen(false)] out string? error)
+    private static FileNodeSpec Apply(FileNodeSpec file, string key, string? value, out string? error)
     {
-        long bytes;
-        error = null;
         switch (key)
         {
             case "size":
-                if (TryParseUnits(key, value, out bytes, out error) && bytes == 0)
+                long sizeBytes = ParseUnits(key, value, out error);
+                if (error is null && sizeBytes == 0)
                 {
                     error = "file: size=0 is no size, at least 512 is needed";
                 }
 
-                file = file with { SizeBytes = bytes };
-                break;
+                return file with { SizeBytes = sizeBytes };
             case "offset":
-                _ = TryParseUnits(key, value, out bytes, out error);
-                file = file with { OffsetBytes = bytes };
-                break;
+                return file with { OffsetBytes = ParseUnits(key, value, out error) };
             case "sparse":
                 error = value is null ? null : "file: sparse takes no value";
-                file = file with { Sparse = true };
-                break;
+                return file with { Sparse = true };
             case "buffered":
                 error = value is null ? null : "file: buffered takes no value";
-                file = file with { Buffered = true };
-                break;
+                return file with { Buffered = true };
             default:
-                error = (key.Length == 0 ? "file: an option is missing after ','" : $"file: unknown option {SpecText.Quote(key)}")
-                    + ", allowed are size=, offset=, sparse, buffered; a comma in a path is written twice";
-                break;
+                error = key.Length == 0 ? "an option is missing after ','" : $"unknown option {SpecText.Quote(key)}";
+                error = $"file: {error}, allowed are size=, offset=, sparse, buffered; {CommaHint}";
+                return file;
         }
-
-        return error is null;
     }
 
-    private static bool TryParseUnits(string key, string? value, out long bytes, [NotNullWhen(false)] out string? error)
+    private static long ParseUnits(string key, string? value, out string? error)
     {
-        bytes = 0;
         if (string.IsNullOrEmpty(value))
         {
-            return Refuse($"file: {key} needs a value, such as {key}=4G", out error);
+            error = $"file: {key} needs a value, such as {key}=4G";
+            return 0;
         }
 
-        if (!ByteSize.TryParse(value, out bytes, out string? why))
+        if (!ByteSize.TryParse(value, out long bytes, out string? why))
         {
-            return Refuse($"file: {key}: {why}", out error);
+            error = $"file: {key}: {why}";
+            return 0;
         }
 
-        if (bytes % NodeSpec.UnitBytes != 0)
-        {
-            return Refuse($"file: {key}={value} is no multiple of the block size, which is at least {NodeSpec.UnitBytes}", out error);
-        }
-
-        error = null;
-        return true;
+        error = bytes % NodeSpec.UnitBytes == 0
+            ? null
+            : $"file: {key}={value} is no multiple of the block size, which is at least {NodeSpec.UnitBytes}";
+        return bytes;
     }
 
-    private static bool TryParseDevice(
-        string rest, string? workingDirectory, [NotNullWhen(true)] out NodeSpec? spec, [NotNullWhen(false)] out string? error)
+    private static DeviceNodeSpec? ParseDevice(string rest, string? workingDirectory, out string? error)
     {
-        spec = null;
-        if (!TryTakePath("dev", rest, workingDirectory, out string? path, out string? options, out error))
+        string? path = TakePath("dev", rest, workingDirectory, out string? options, out error);
+        if (error is null && options is not null)
         {
-            return false;
+            error = $"dev: takes no options, found {SpecText.Quote(options)}; {CommaHint}";
         }
 
-        if (options is not null)
-        {
-            return Refuse(
-                $"dev: takes no options, found {SpecText.Quote(options)}; a comma in a path is written twice", out error);
-        }
-
-        spec = new DeviceNodeSpec(path);
-        return true;
+        return error is null && path is not null ? new DeviceNodeSpec(path) : null;
     }
 
-    private static bool TryParseSized(string kind, string rest, out long bytes, out string? error)
+    private static long? ParseSize(string kind, string rest, out string? error)
     {
-        error = null;
-        if (!ByteSize.TryParse(rest, out bytes, out string? why))
+        if (!ByteSize.TryParse(rest, out long bytes, out error))
         {
-            error = $"{kind}: {why}, expected {kind}:SIZE such as {kind}:1G";
+            error = $"{kind}: {error}, expected {kind}:SIZE such as {kind}:1G";
+            return null;
         }
-        else if (bytes == 0)
+
+        if (bytes == 0)
         {
             error = $"{kind}: size 0 is no size, expected {kind}:SIZE such as {kind}:1G";
+            return null;
         }
 
-        return error is null;
+        return bytes;
     }
 
-    private static bool TryParseDelay(
-        string rest,
-        string? workingDirectory,
-        int nestingLeft,
-        [NotNullWhen(true)] out NodeSpec? spec,
-        [NotNullWhen(false)] out string? error)
+    private static DelayNodeSpec? ParseDelay(string rest, string? workingDirectory, int nestingLeft, out string? error)
     {
-        spec = null;
-        if (!TrySplitWrapper("delay:MS,NODE", rest, nestingLeft, out string? ms, out string? innerText, out error))
+        string? ms = TakeArgument("delay", "MS", rest, nestingLeft, out string innerText, out error);
+        if (ms is null)
         {
-            return false;
+            return null;
         }
 
         if (!SpecText.TryParseWhole(ms, out long delayMs) || delayMs > NodeSpec.DelayMaxMs)
         {
-            return Refuse(
-                $"delay: {SpecText.Quote(ms)} must be a whole number of milliseconds, 0 to {NodeSpec.DelayMaxMs}", out error);
+            error = $"delay: {SpecText.Quote(ms)} must be a whole number of milliseconds, 0 to {NodeSpec.DelayMaxMs}";
+            return null;
         }
 
-        if (!TryParse(innerText, workingDirectory, nestingLeft - 1, out NodeSpec? inner, out error))
-        {
-            return false;
-        }
-
-        spec = new DelayNodeSpec((int)delayMs, inner);
-        return true;
+        NodeSpec? inner = Parse(innerText, workingDirectory, nestingLeft - 1, out error);
+        return inner is null ? null : new DelayNodeSpec((int)delayMs, inner);
     }
 
-    private static bool TryParseError(
-        string rest,
-        string? workingDirectory,
-        int nestingLeft,
-        [NotNullWhen(true)] out NodeSpec? spec,
-        [NotNullWhen(false)] out string? error)
+    private static ErrorNodeSpec? ParseError(string rest, string? workingDirectory, int nestingLeft, out string? error)
     {
-        spec = null;
-        if (!TrySplitWrapper("error:WHEN,NODE", rest, nestingLeft, out string? when, out string? innerText, out error)
-            || !ErrorRule.TryParse(when, out ErrorRule? rule, out error)
-            || !TryParse(innerText, workingDirectory, nestingLeft - 1, out NodeSpec? inner, out error))
+        string? when = TakeArgument("error", "WHEN", rest, nestingLeft, out string innerText, out error);
+        if (when is null || !ErrorRule.TryParse(when, out ErrorRule? rule, out error))
         {
-            return false;
+            return null;
         }
 
-        spec = new ErrorNodeSpec(rule, inner);
-        return true;
+        NodeSpec? inner = Parse(innerText, workingDirectory, nestingLeft - 1, out error);
+        return inner is null ? null : new ErrorNodeSpec(rule, inner);
     }
 
-    private static bool TrySplitWrapper(
-        string shape,
-        string rest,
-        int nestingLeft,
-        [NotNullWhen(true)] out string? argument,
-        [NotNullWhen(true)] out string? innerText,
-        [NotNullWhen(false)] out string? error)
+    /// <summary>Takes the own argument of delay or error off the front.</summary>
+    private static string? TakeArgument(
+        string kind, string argument, string rest, int nestingLeft, out string innerText, out string? error)
     {
-        argument = null;
-        innerText = null;
-        int comma = rest.IndexOf(',', StringComparison.Ordinal);
+        innerText = "";
         if (nestingLeft == 0)
         {
-            return Refuse($"delay and error nodes may be nested at most {NodeSpec.NestingMax} deep", out error);
+            error = $"delay and error nodes may be nested at most {NodeSpec.NestingMax} deep";
+            return null;
         }
 
+        int comma = rest.IndexOf(',', StringComparison.Ordinal);
         if (comma < 0 || comma == rest.Length - 1)
         {
-            return Refuse($"{shape[..5]}: no node after {SpecText.Quote(rest)}, expected {shape}", out error);
+            error = $"{kind}: no node after {SpecText.Quote(rest)}, expected {kind}:{argument},NODE";
+            return null;
         }
 
-        argument = rest[..comma];
         innerText = rest[(comma + 1)..];
         error = null;
-        return true;
+        return rest[..comma];
     }
 
     /// <summary>Takes a path off the front; a doubled comma belongs to it, a single one ends it.</summary>
-    private static bool TryTakePath(
-        string kind,
-        string rest,
-        string? workingDirectory,
-        [NotNullWhen(true)] out string? path,
-        out string? options,
-        [NotNullWhen(false)] out string? error)
+    private static string? TakePath(
+        string kind, string rest, string? workingDirectory, out string? options, out string? error)
     {
         StringBuilder taken = new();
         options = null;
@@ -285,14 +230,27 @@ internal static class NodeSpecParser
             taken.Append(rest[i]);
         }
 
-        path = taken.ToString();
+        string path = taken.ToString();
         if (path.Length > 0 && path[0] != '/' && workingDirectory is not null)
         {
-            path = workingDirectory.TrimEnd('/') + "/" + path;
+            path = Join(workingDirectory, path);
         }
 
         error = WhyNotPath(kind, path);
-        return error is null;
+        return error is null ? path : null;
+    }
+
+    /// <summary>
+    /// Puts a relative path behind a directory; ".." stays, since only the kernel knows where a link leads.
+    /// </summary>
+    private static string Join(string directory, string path)
+    {
+        while (path.StartsWith("./", StringComparison.Ordinal))
+        {
+            path = path[2..].TrimStart('/');
+        }
+
+        return directory.TrimEnd('/') + "/" + path;
     }
 
     private static string? WhyNotPath(string kind, string path)
@@ -317,7 +275,7 @@ internal static class NodeSpecParser
             int bytes = StrictUtf8.GetByteCount(path);
             return bytes <= NodeSpec.PathBytesMax
                 ? null
-                : $"{kind}: path {SpecText.Quote(path)} is {bytes} bytes long, at most {NodeSpec.PathBytesMax} are allowed";
+                : $"{kind}: path {SpecText.Quote(path)}: {bytes} bytes, at most {NodeSpec.PathBytesMax} are allowed";
         }
         catch (EncoderFallbackException)
         {
@@ -325,9 +283,9 @@ internal static class NodeSpecParser
         }
     }
 
-    private static bool Refuse(string why, out string error)
+    private static NodeSpec? Refuse(string why, out string? error)
     {
         error = why;
-        return false;
+        return null;
     }
 }

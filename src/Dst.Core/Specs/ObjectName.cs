@@ -32,7 +32,8 @@ public static class ObjectName
             {
                 if (!char.IsAsciiLetterOrDigit(c) && c is not ('.' or '_' or '-'))
                 {
-                    error = $"name {SpecText.Quote(name)}: {SpecText.Quote(c.ToString())} is not allowed, only A-Z a-z 0-9 . _ -";
+                    string wrong = SpecText.Quote(c.ToString());
+                    error = $"name {SpecText.Quote(name)}: {wrong} is not allowed, only A-Z a-z 0-9 . _ -";
                     break;
                 }
             }

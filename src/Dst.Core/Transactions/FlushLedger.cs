@@ -3,14 +3,19 @@ using Dst.Core.Volumes;
 namespace Dst.Core.Transactions;
 
 /// <summary>
-/// Which nodes hold changes that no flush has made durable yet, over all queues and without locks (C-02). Changes are counted
-/// per queue and node, each counter written by its queue alone; <c>stable</c> of a node is the count that a successful flush covered.
+/// Which nodes hold changes that no flush has made durable yet, over all queues and without locks (C-02). Changes are
+/// counted
+/// per queue and node, each counter written by its queue alone; <c>stable</c> of a node is the count that a
+/// successful flush covered.
 /// Every node starts dirty: an earlier life may have left changes behind.
 /// </summary>
 /// <remarks>
-/// A reader takes <c>stable</c> first and sums the counters after it. Then each counter it sees is at least the one that the flush
-/// which raised <c>stable</c> had seen, so a sum no larger than <c>stable</c> means that every single counter is the same, and
-/// every change the reader can know of was counted before that flush began. In the other order two sums could be equal by chance.
+/// A reader takes <c>stable</c> first and sums the counters after it. Then each counter it sees is at least the one
+/// that the flush
+/// which raised <c>stable</c> had seen, so a sum no larger than <c>stable</c> means that every single counter is the
+/// same, and
+/// every change the reader can know of was counted before that flush began. In the other order two sums could be
+/// equal by chance.
 /// </remarks>
 public sealed class FlushLedger
 {
@@ -22,7 +27,7 @@ public sealed class FlushLedger
     private readonly int _nodeCount;
     private readonly int _queueCount;
     private readonly int _rowLongs;
-    private readonly long[] _changes; // [pad][row of queue 0][row of queue 1]…[pad], a row in whole multiples of the pad
+    private readonly long[] _changes; // [pad][row of queue 0][row of queue 1]…, a row ends with a pad
     private readonly long[] _stable; // [pad][node 0]…[pad]
 
     /// <summary>A ledger in which every node is dirty.</summary>
@@ -49,7 +54,8 @@ public sealed class FlushLedger
     public int QueueCount => _queueCount;
 
     /// <summary>
-    /// Counts a change of a node. Called by the owner of the queue alone, before the frontend is told that the request is done:
+    /// Counts a change of a node. Called by the owner of the queue alone, before the frontend is told that the
+    /// request is done:
     /// whoever sends a flush because of that answer finds the change counted.
     /// </summary>
     /// <param name="queueIndex">The caller's queue.</param>
@@ -62,7 +68,9 @@ public sealed class FlushLedger
         Volatile.Write(ref counter, counter + 1);
     }
 
-    /// <summary>Changes of a node counted so far, at least those whose completion the caller can know of. Any thread.</summary>
+    /// <summary>
+    /// Changes of a node counted so far, at least those whose completion the caller can know of. Any thread.
+    /// </summary>
     /// <param name="nodeIndex">The node.</param>
     public long Completed(int nodeIndex)
     {
@@ -82,7 +90,8 @@ public sealed class FlushLedger
     public bool IsDirty(int nodeIndex) => TryCapture(nodeIndex, out _);
 
     /// <summary>
-    /// Takes the count that a flush which begins now will cover. Any thread; call it before the flush is given to the node.
+    /// Takes the count that a flush which begins now will cover. Any thread; call it before the flush is given to the
+    /// node.
     /// </summary>
     /// <param name="nodeIndex">The node.</param>
     /// <param name="captured">To be handed to <see cref="FlushSucceeded"/>.</param>
@@ -95,7 +104,9 @@ public sealed class FlushLedger
         return captured > stable;
     }
 
-    /// <summary>The node made durable what was counted when <paramref name="captured"/> was taken. Any thread.</summary>
+    /// <summary>
+    /// The node made durable what was counted when <paramref name="captured"/> was taken. Any thread.
+    /// </summary>
     /// <param name="nodeIndex">The node.</param>
     /// <param name="captured">Taken before the flush was given to the node.</param>
     public void FlushSucceeded(int nodeIndex, long captured)
@@ -103,7 +114,8 @@ public sealed class FlushLedger
         ref long stable = ref _stable[StableIndex(nodeIndex)];
         long seen = Volatile.Read(ref stable);
 
-        // Flushes of several queues may end in any order; stable only rises, so each failed turn means that another one raised it.
+        // Flushes of several queues may end in any order; stable only rises, so each failed turn means that another
+        // one raised it.
         while (seen < captured)
         {
             // Full fence; pairs with the acquire in TryCapture.

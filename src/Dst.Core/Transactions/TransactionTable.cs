@@ -13,9 +13,12 @@ public readonly record struct BeginResult(int LegCount, DstStatus Status)
 }
 
 /// <summary>
-/// The transactions of one queue, indexed by tag. A transaction begins with its request and is final when every leg is (first error
-/// wins, the others are awaited all the same); only then its tag may begin again. Owned by the queue's thread; nobody else calls
-/// anything here. Allocates nothing after construction. A leg completed twice, a completion for a free tag and a tag begun twice
+/// The transactions of one queue, indexed by tag. A transaction begins with its request and is final when every leg
+/// is (first error
+/// wins, the others are awaited all the same); only then its tag may begin again. Owned by the queue's thread; nobody
+/// else calls
+/// anything here. Allocates nothing after construction. A leg completed twice, a completion for a free tag and a tag
+/// begun twice
 /// end the process.
 /// </summary>
 public sealed class TransactionTable
@@ -59,7 +62,8 @@ public sealed class TransactionTable
     public int InFlightCount { get; private set; }
 
     /// <summary>
-    /// Begins a request under a free tag. It is refused with a status, and the tag stays free, when it is empty, not aligned,
+    /// Begins a request under a free tag. It is refused with a status, and the tag stays free, when it is empty, not
+    /// aligned,
     /// too long, beyond the end or a change of a read-only volume.
     /// </summary>
     /// <param name="tag">0 to <see cref="DepthTags"/> - 1; must be free.</param>
@@ -67,7 +71,10 @@ public sealed class TransactionTable
     public BeginResult Begin(int tag, in Request request)
     {
         ref Slot slot = ref SlotAt(tag);
-        Must.Be(slot.PendingLegs == 0, $"queue {_queueIndex} tag {tag} begins while legs {slot.PendingLegs:x} of it are pending");
+        Must.Be(
+            slot.PendingLegs == 0,
+            $"queue {_queueIndex} tag {tag} begins {request} while {slot.Request} is in flight, "
+            + $"pending {slot.PendingLegs:x}");
 
         // Each use of a tag has a number of its own, so that a late answer to an earlier use is known as such (U-06).
         slot.Generation = ++_generation;
@@ -98,7 +105,9 @@ public sealed class TransactionTable
     public ref readonly Leg LegAt(int tag, int legIndex)
     {
         ref Slot slot = ref SlotAt(tag);
-        Must.Be((uint)legIndex < (uint)slot.LegCount, $"queue {_queueIndex} tag {tag} leg {legIndex} of {slot.LegCount}");
+        Must.Be(
+            (uint)legIndex < (uint)slot.LegCount,
+            $"queue {_queueIndex} tag {tag} leg {legIndex} of {slot.LegCount}");
         return ref _legs[tag * _legsPerTag + legIndex];
     }
 
@@ -106,7 +115,10 @@ public sealed class TransactionTable
     /// <param name="tag">The tag.</param>
     public ref readonly Request RequestAt(int tag) => ref SlotAt(tag).Request;
 
-    /// <summary>Number of the tag's latest use: greater than that of every earlier use of any tag here; 0 before the first (U-06).</summary>
+    /// <summary>
+    /// Number of the tag's latest use: greater than that of every earlier use of any tag here; 0 before the first
+    /// (U-06).
+    /// </summary>
     /// <param name="tag">The tag.</param>
     public ulong GenerationAt(int tag) => SlotAt(tag).Generation;
 
@@ -214,7 +226,9 @@ public sealed class TransactionTable
         return legCount;
     }
 
-    /// <summary>One leg for each node that is not clean; a clean one, even if it is down, does not hold a flush up (C-02).</summary>
+    /// <summary>
+    /// One leg for each node that is not clean; a clean one, even if it is down, does not hold a flush up (C-02).
+    /// </summary>
     private int FillFlushLegs(int tag)
     {
         int first = tag * _legsPerTag;
@@ -252,7 +266,9 @@ public sealed class TransactionTable
 
     /// <summary>True for a write that the node has already made durable (C-04).</summary>
     private static bool IsDurableByItself(in Request request, DstStatus status) =>
-        status == DstStatus.Ok && request.Operation == Operation.Write && (request.Flags & RequestFlags.Fua) != RequestFlags.None;
+        status == DstStatus.Ok
+        && request.Operation == Operation.Write
+        && (request.Flags & RequestFlags.Fua) != RequestFlags.None;
 
     private struct Slot
     {

@@ -12,7 +12,7 @@ public sealed record NodeProperties
     /// <summary>Bytes that can be stored, before rounding.</summary>
     public required long SizeBytes { get; init; }
 
-    /// <summary>Smallest unit of its I/O, 512 or 4096 (C-13).</summary>
+    /// <summary>Smallest unit of its I/O: a power of two, at most 4096 (C-13).</summary>
     public required int LogicalBlockBytes { get; init; }
 
     /// <summary>Completed writes may be lost with the power until a flush (C-03).</summary>
@@ -54,7 +54,8 @@ public sealed record GeometryOptions
 }
 
 /// <summary>
-/// Everything about a device that follows from its nodes and from what the user wants; derived once, at creation. Pure; any thread.
+/// Everything about a device that follows from its nodes and from what the user wants; derived once, at creation.
+/// Pure; any thread.
 /// </summary>
 public sealed record GeometryPlan
 {
@@ -95,10 +96,14 @@ public sealed record GeometryPlan
     /// <summary>No request changes a block.</summary>
     public required bool ReadOnly { get; init; }
 
-    /// <summary>At least one node keeps completed writes in a volatile cache (C-03). Never set on a read-only volume.</summary>
+    /// <summary>
+    /// At least one node keeps completed writes in a volatile cache (C-03). Never set on a read-only volume.
+    /// </summary>
     public required bool VolatileCache { get; init; }
 
-    /// <summary>Largest discard, a multiple of the granularity; 0 where a node cannot discard or nothing may be changed.</summary>
+    /// <summary>
+    /// Largest discard, a multiple of the granularity; 0 where a node cannot discard or nothing may be changed.
+    /// </summary>
     public required long MaxDiscardBytes { get; init; }
 
     /// <summary>Unit of a discard, a multiple of the block size; 0 where there is none.</summary>
@@ -133,7 +138,7 @@ public sealed record GeometryPlan
 
         if (!TryChooseBlockSize(nodes, options, out int blockSizeBytes, out error)
             || !TryChooseMaxIo(options, blockSizeBytes, out int maxIoBytes, out error)
-            || !TryChooseQueues(options, cpuCount, maxIoBytes, out int queues, out int depthTags, out long memoryBytes, out error)
+            || !TryChooseQueues(options, cpuCount, maxIoBytes, out int queues, out int depthTags, out error)
             || !TryChooseLengths(nodes, blockSizeBytes, maxIoBytes, out long[]? lengths, out error))
         {
             return false;
@@ -147,7 +152,7 @@ public sealed record GeometryPlan
             DepthTags = depthTags,
             MaxIoBytes = maxIoBytes,
             BlockSizeBytes = blockSizeBytes,
-            MemoryBytes = memoryBytes,
+            MemoryBytes = MemoryOf(options),
             SizeBytes = map.SizeBytes,
             ReadOnly = options.ReadOnly,
             VolatileCache = !options.ReadOnly && AnyVolatile(nodes),
@@ -181,9 +186,11 @@ public sealed record GeometryPlan
         for (int i = 0; i < nodes.Count; i++)
         {
             NodeProperties node = nodes[i];
-            if (node.LogicalBlockBytes is not (VolumeLimits.BlockSizeMinBytes or VolumeLimits.BlockSizeMaxBytes))
+            int block = node.LogicalBlockBytes;
+            if (block is < 1 or > VolumeLimits.BlockSizeMaxBytes || (block & (block - 1)) != 0)
             {
-                return $"{Describe(nodes, i)}: its block size {node.LogicalBlockBytes} is neither 512 nor 4096";
+                return $"{Describe(nodes, i)}: blocks of {block} bytes cannot be served, only powers of two up to "
+                    + $"{VolumeLimits.BlockSizeMaxBytes}";
             }
 
             if (node.ReadOnly && !options.ReadOnly)
@@ -196,7 +203,10 @@ public sealed record GeometryPlan
     }
 
     private static bool TryChooseBlockSize(
-        IReadOnlyList<NodeProperties> nodes, GeometryOptions options, out int blockSizeBytes, [NotNullWhen(false)] out string? error)
+        IReadOnlyList<NodeProperties> nodes,
+        GeometryOptions options,
+        out int blockSizeBytes,
+        [NotNullWhen(false)] out string? error)
     {
         int largest = 0;
         for (int i = 1; i < nodes.Count; i++)
@@ -204,7 +214,9 @@ public sealed record GeometryPlan
             largest = nodes[i].LogicalBlockBytes > nodes[largest].LogicalBlockBytes ? i : largest;
         }
 
-        int needed = nodes[largest].LogicalBlockBytes;
+        int needed = nodes[largest].LogicalBlockBytes <= VolumeLimits.BlockSizeMinBytes
+            ? VolumeLimits.BlockSizeMinBytes
+            : VolumeLimits.BlockSizeMaxBytes;
         blockSizeBytes = options.BlockSizeBytes ?? needed;
         error = null;
         if (blockSizeBytes is not (VolumeLimits.BlockSizeMinBytes or VolumeLimits.BlockSizeMaxBytes))
@@ -213,7 +225,8 @@ public sealed record GeometryPlan
         }
         else if (blockSizeBytes < needed)
         {
-            error = $"--block-size {blockSizeBytes}: {Describe(nodes, largest)} has blocks of {needed}, use --block-size {needed}";
+            error = $"--block-size {blockSizeBytes}: {Describe(nodes, largest)} has blocks of "
+                + $"{nodes[largest].LogicalBlockBytes}, use --block-size {needed}";
         }
 
         return error is null;
@@ -226,7 +239,7 @@ public sealed record GeometryPlan
         int unit = int.Max(VolumeLimits.MaxIoUnitBytes, blockSizeBytes);
         error = maxIoBytes >= unit && maxIoBytes <= VolumeLimits.MaxIoMaxBytes && maxIoBytes % unit == 0
             ? null
-            : $"--max-io {maxIoBytes}: must be a multiple of {unit}, at most {ByteSize.ToSpec(VolumeLimits.MaxIoMaxBytes)}";
+            : $"--max-io {maxIoBytes}: must be a multiple of {unit}, {unit} to {VolumeLimits.MaxIoMaxBytes}";
         return error is null;
     }
 
@@ -237,12 +250,11 @@ public sealed record GeometryPlan
         int maxIoBytes,
         out int queues,
         out int depthTags,
-        out long memoryBytes,
         [NotNullWhen(false)] out string? error)
     {
         queues = options.Queues ?? int.Min(cpuCount, DefaultQueuesMax);
         depthTags = options.DepthTags ?? DefaultDepthTags;
-        memoryBytes = options.MemoryBytes ?? DefaultMemoryBytes;
+        long memoryBytes = MemoryOf(options);
         error = null;
         if (queues is < 1 or > VolumeLimits.QueuesMax)
         {
@@ -272,9 +284,10 @@ public sealed record GeometryPlan
         long neededBytes = rowBytes * depthTags;
         if (neededBytes > memoryBytes)
         {
-            error = $"queues {queues} × depth {depthTags} × max-io {ByteSize.ToSpec(maxIoBytes)} = {ByteSize.ToSpec(neededBytes)} "
+            string needed = ByteSize.ToSpec(neededBytes);
+            error = $"queues {queues} × depth {depthTags} × max-io {ByteSize.ToSpec(maxIoBytes)} = {needed} "
                 + $"of buffers, more than --memory {ByteSize.ToSpec(memoryBytes)}: lower --queues, --depth or --max-io, "
-                + $"or give --memory {ByteSize.ToSpec(neededBytes)}";
+                + $"or give --memory {needed}";
         }
 
         return error is null;
@@ -305,7 +318,8 @@ public sealed record GeometryPlan
 
             if (length > long.MaxValue - size)
             {
-                error = $"{Describe(nodes, i)}: with its {ByteSize.ToSpec(nodeBytes)} the device would be larger than 2^63-1 bytes";
+                error = $"{Describe(nodes, i)}: with its {ByteSize.ToSpec(nodeBytes)} the device would be larger "
+                    + "than 2^63-1 bytes";
                 return false;
             }
 
@@ -360,5 +374,8 @@ public sealed record GeometryPlan
         return true;
     }
 
-    private static string Describe(IReadOnlyList<NodeProperties> nodes, int index) => $"node {index} ({nodes[index].Name})";
+    private static long MemoryOf(GeometryOptions options) => options.MemoryBytes ?? DefaultMemoryBytes;
+
+    private static string Describe(IReadOnlyList<NodeProperties> nodes, int index) =>
+        $"node {index} ({nodes[index].Name})";
 }

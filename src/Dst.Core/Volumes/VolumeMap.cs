@@ -24,7 +24,9 @@ public static class VolumeLimits
     /// <summary>Largest value of the largest request.</summary>
     public const int MaxIoMaxBytes = 16 * 1024 * 1024;
 
-    /// <summary>No discard or write-zeroes is longer, so that one request cannot occupy a node for minutes (C-09).</summary>
+    /// <summary>
+    /// No discard or write-zeroes is longer, so that one request cannot occupy a node for minutes (C-09).
+    /// </summary>
     public const long MaxChangeMaxBytes = 1L << 30;
 
     /// <summary>Most hardware queues.</summary>
@@ -54,7 +56,8 @@ public struct Leg
 }
 
 /// <summary>
-/// The linear map: nodes one after the other, in order, each with its length rounded to whole blocks. Immutable; any thread.
+/// The linear map: nodes one after the other, in order, each with its length rounded to whole blocks. Immutable; any
+/// thread.
 /// Looking up allocates nothing.
 /// </summary>
 public sealed class VolumeMap
@@ -62,7 +65,9 @@ public sealed class VolumeMap
     private readonly long[] _starts; // one more than nodes: the last is the size
 
     /// <summary>Joins nodes to a volume.</summary>
-    /// <param name="nodeLengthsBytes">1 to <see cref="VolumeLimits.NodesMax"/> lengths, multiples of the block size.</param>
+    /// <param name="nodeLengthsBytes">
+    /// 1 to <see cref="VolumeLimits.NodesMax"/> lengths, multiples of the block size.
+    /// </param>
     /// <param name="blockSizeBytes">Logical block: 512 or 4096.</param>
     /// <param name="maxRequestBytes">Largest read or write; no node may be shorter.</param>
     /// <exception cref="ArgumentException">A limit is broken; the message is for people.</exception>
@@ -162,7 +167,9 @@ public sealed class VolumeMap
         return _starts[nodeIndex + 1] - _starts[nodeIndex];
     }
 
-    /// <summary>Cuts a range at the border of two nodes. The caller has checked the range; a wrong one ends the process.</summary>
+    /// <summary>
+    /// Cuts a range at the border of two nodes. The caller has checked the range; a wrong one ends the process.
+    /// </summary>
     /// <param name="offsetBytes">First byte of the volume.</param>
     /// <param name="lengthBytes">At least 1, and no longer than the smallest node.</param>
     /// <param name="legs">Room for two.</param>

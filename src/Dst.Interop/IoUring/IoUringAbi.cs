@@ -2,7 +2,9 @@ namespace Dst.Interop;
 
 #pragma warning disable CS1591 // the names are the kernel's own, and so is their meaning
 
-/// <summary>Constants of io_uring (linux/io_uring.h), up to Linux 7.2. A name newer than the running kernel is refused by it.</summary>
+/// <summary>
+/// Constants of io_uring (linux/io_uring.h), up to Linux 7.3. A name newer than the running kernel is refused by it.
+/// </summary>
 public static class IoUringAbi
 {
     // io_uring_setup: flags
@@ -169,7 +171,7 @@ public static class IoUringAbi
     public const ushort IORING_ACCEPT_DONTWAIT = 1 << 1;
     public const ushort IORING_ACCEPT_POLL_FIRST = 1 << 2;
 
-    // io_uring_sqe.addr and flags of MSG_RING
+    // io_uring_sqe.addr of MSG_RING
     public const ulong IORING_MSG_DATA = 0;
     public const ulong IORING_MSG_SEND_FD = 1;
 
@@ -194,7 +196,7 @@ public static class IoUringAbi
     public const uint IORING_CQE_F_SKIP = 1u << 5;
     public const uint IORING_CQE_F_32 = 1u << 15;
 
-    // io_uring_cqe.flags: place of the buffer number; result of a zero-copy notification
+    // io_uring_cqe.flags: place of the buffer number
     public const int IORING_CQE_BUFFER_SHIFT = 16;
 
     // io_uring_cqe.res of a zero-copy notification

@@ -28,7 +28,7 @@ public static unsafe class IoUringCalls
             LinuxAbi.__NR_io_uring_enter, ringFd, (nint)toSubmit, (nint)minComplete, (nint)flags, 0, 0));
 
     /// <summary>Submits and waits with an extended argument; <c>IORING_ENTER_EXT_ARG</c> is added here.</summary>
-    /// <returns>Entries taken, or -errno (-ETIME when the time limit passed, -EINTR when a signal came first).</returns>
+    /// <returns>Entries taken, or -errno (-ETIME after the time limit, -EINTR when a signal came first).</returns>
     public static int Enter(int ringFd, uint toSubmit, uint minComplete, uint flags, ref GetEventsArg argument)
     {
         fixed (GetEventsArg* p = &argument)
@@ -44,8 +44,10 @@ public static unsafe class IoUringCalls
     /// <param name="toSubmit">Entries to take from the submission ring.</param>
     /// <param name="minComplete">Completions to wait for.</param>
     /// <param name="flags">Further IORING_ENTER_ flags.</param>
-    /// <param name="timeoutNs">Nanoseconds; negative waits for ever. Needs <c>IORING_FEAT_EXT_ARG</c> (Linux 5.11).</param>
-    /// <returns>Entries taken, or -errno (-ETIME when the time limit passed, -EINTR when a signal came first).</returns>
+    /// <param name="timeoutNs">
+    /// Nanoseconds; negative waits for ever. Needs <c>IORING_FEAT_EXT_ARG</c> (Linux 5.11).
+    /// </param>
+    /// <returns>Entries taken, or -errno (-ETIME after the time limit, -EINTR when a signal came first).</returns>
     public static int EnterTimeout(int ringFd, uint toSubmit, uint minComplete, uint flags, long timeoutNs)
     {
         uint all = flags | IoUringAbi.IORING_ENTER_GETEVENTS;

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Dst.Interop;
@@ -20,7 +21,7 @@ public struct IoUringSqe
     [FieldOffset(16), NativeName("addr")] public ulong Addr;
     [FieldOffset(24), NativeName("len")] public uint Len;
 
-    /// <summary>The union of per-opcode flags: rw_flags, fsync_flags, poll32_events, msg_flags, timeout_flags, …</summary>
+    /// <summary>Flags of the opcode: rw_flags, fsync_flags, poll32_events, msg_flags, timeout_flags, …</summary>
     [FieldOffset(28), NativeName("rw_flags")] public uint OpFlags;
     [FieldOffset(32), NativeName("user_data")] public ulong UserData;
     [FieldOffset(40), NativeName("buf_index")] public ushort BufIndex;
@@ -30,16 +31,14 @@ public struct IoUringSqe
     [FieldOffset(48), NativeName("addr3")] public ulong Addr3;
     [FieldOffset(56), NativeName("__pad2")] public ulong Pad2;
 
-    /// <summary>
-    /// The 16 bytes of a URING_CMD in a 64-byte entry (a <see cref="UblkIoCmd"/> fits exactly).
-    /// </summary>
-    /// <typeparam name="T">Unmanaged, at most 16 bytes; the call does not compile to anything but an address.</typeparam>
+    /// <summary>The last 16 bytes seen as a command structure; a <see cref="UblkIoCmd"/> fits exactly.</summary>
+    /// <typeparam name="T">Unmanaged, at most 16 bytes.</typeparam>
     [UnscopedRef]
     public ref T Command<T>()
-        where T : unmanaged => ref System.Runtime.CompilerServices.Unsafe.As<ulong, T>(ref Addr3);
+        where T : unmanaged => ref Unsafe.As<ulong, T>(ref Addr3);
 }
 
-/// <summary>One submission of 128 bytes (<c>IORING_SETUP_SQE128</c>): the same head, then 80 bytes of command.</summary>
+/// <summary>One submission of 128 bytes (<c>IORING_SETUP_SQE128</c>): the same head, 80 bytes of command.</summary>
 [StructLayout(LayoutKind.Explicit, Size = 128)]
 [NativeName("io_uring_sqe", ExtraBytes = 64)]
 public struct IoUringSqe128
@@ -63,7 +62,7 @@ public struct IoUringSqe128
     /// <typeparam name="T">Unmanaged, at most 80 bytes.</typeparam>
     [UnscopedRef]
     public ref T Command<T>()
-        where T : unmanaged => ref System.Runtime.CompilerServices.Unsafe.As<CommandArea, T>(ref Cmd);
+        where T : unmanaged => ref Unsafe.As<CommandArea, T>(ref Cmd);
 
     /// <summary>80 bytes that only the receiving driver understands.</summary>
     [StructLayout(LayoutKind.Sequential, Size = 80)]
@@ -129,7 +128,7 @@ public struct IoUringParams
     [FieldOffset(80), NativeName("cq_off")] public CqRingOffsets CqOff;
 }
 
-/// <summary>Head of the answer to <c>IORING_REGISTER_PROBE</c>; <see cref="IoUringProbeOp"/> entries follow it at once.</summary>
+/// <summary>Head of the answer to <c>IORING_REGISTER_PROBE</c>; <see cref="IoUringProbeOp"/> entries follow.</summary>
 [StructLayout(LayoutKind.Explicit, Size = 16)]
 [NativeName("io_uring_probe")]
 public struct IoUringProbe
@@ -176,7 +175,9 @@ public struct KernelTimespec
         new() { TvSec = timeNs / 1_000_000_000, TvNsec = timeNs % 1_000_000_000 };
 }
 
-/// <summary>Argument of <c>IORING_REGISTER_FILES_UPDATE</c>, and of ring-fd registration (fd in <see cref="Data"/>).</summary>
+/// <summary>
+/// Argument of <c>IORING_REGISTER_FILES_UPDATE</c>, and of <c>IORING_REGISTER_RING_FDS</c> (fd in <see cref="Data"/>).
+/// </summary>
 [StructLayout(LayoutKind.Explicit, Size = 16)]
 [NativeName("io_uring_rsrc_update")]
 public struct RsrcUpdate

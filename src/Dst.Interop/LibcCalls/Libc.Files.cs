@@ -240,7 +240,9 @@ public static unsafe partial class Libc
             : Renameat(oldDirFd, from[..fromLength], newDirFd, to[..toLength], flags);
     }
 
-    /// <summary>Gives a file a further name; with AT_SYMLINK_FOLLOW and /proc/self/fd/N, a file opened with O_TMPFILE.</summary>
+    /// <summary>
+    /// Gives a file a further name; with AT_SYMLINK_FOLLOW and /proc/self/fd/N also one opened with O_TMPFILE.
+    /// </summary>
     public static int Linkat(int oldDirFd, string oldPath, int newDirFd, string newPath, int flags)
     {
         Span<byte> from = stackalloc byte[MaxPathBytes];

@@ -17,7 +17,7 @@ public static unsafe partial class Libc
     public static int Munmap(nint address, nuint lengthBytes) =>
         Result(LibC.munmap((void*)address, (size_t)lengthBytes));
 
-    /// <summary>Advises the kernel of a range (MADV_); MADV_POPULATE_WRITE gives it pages now or says why not.</summary>
+    /// <summary>Advises the kernel of a range (MADV_); MADV_POPULATE_WRITE gives it pages now or fails.</summary>
     public static int Madvise(nint address, nuint lengthBytes, int advice) =>
         Result(LibC.madvise((void*)address, (size_t)lengthBytes, advice));
 

@@ -56,7 +56,7 @@ public static unsafe partial class Libc
             : Result(LibC.mount(s.Pointer, t.Pointer, k.Pointer, (ulong_t)flags, d.Pointer));
     }
 
-    /// <summary>Unmounts; MNT_DETACH takes the mount away now, and lets go of it when nobody uses it any more.</summary>
+    /// <summary>Unmounts; MNT_DETACH takes the mount away now and lets go of it when its last user does.</summary>
     public static int Umount2(string target, int flags)
     {
         using ZeroTerminated t = new(target);

@@ -32,7 +32,8 @@ public static unsafe partial class Libc
             return -Errno.EINVAL;
         }
 
-        OperationStatus status = Utf8.FromUtf16(path, buffer[..^1], out _, out int written, replaceInvalidSequences: false);
+        OperationStatus status =
+            Utf8.FromUtf16(path, buffer[..^1], out _, out int written, replaceInvalidSequences: false);
         if (status != OperationStatus.Done)
         {
             return status == OperationStatus.DestinationTooSmall ? -Errno.ENAMETOOLONG : -Errno.EILSEQ;

@@ -6,7 +6,7 @@ namespace Dst.Interop;
 /// <summary>A string as C wants it, in native memory until disposed; null stays null.</summary>
 internal readonly unsafe struct ZeroTerminated : IDisposable
 {
-    private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+    private static readonly UTF8Encoding Strict = new(false, throwOnInvalidBytes: true);
 
     internal ZeroTerminated(string? text)
     {

@@ -2,7 +2,7 @@ namespace Dst.Interop;
 
 #pragma warning disable CS1591 // the names are the kernel's own, and so is their meaning
 
-/// <summary>Constants of the ublk driver (linux/ublk_cmd.h), up to Linux 7.2.</summary>
+/// <summary>Constants of the ublk driver (linux/ublk_cmd.h), up to Linux 7.3.</summary>
 public static class UblkAbi
 {
     // control commands, numbers before the ioctl encoding
@@ -107,6 +107,7 @@ public static class UblkAbi
     public const ulong UBLK_F_SAFE_STOP_DEV = 1ul << 17;
     public const ulong UBLK_F_NO_AUTO_PART_SCAN = 1ul << 18;
     public const ulong UBLK_F_SHMEM_ZC = 1ul << 19;
+    public const ulong UBLK_F_IO_DESC_SIZE = 1ul << 20;
 
     // states of a device
     public const ushort UBLK_S_DEV_DEAD = 0;
@@ -167,7 +168,7 @@ public static class UblkAbi
     // least ublk_param_segment.max_segment_size
     public const uint UBLK_MIN_SEGMENT_SIZE = 4096;
 
-    // shared-memory buffers: flags, and the address of a request in them
+    // ublk_shmem_buf_reg.flags
     public const uint UBLK_SHMEM_BUF_READ_ONLY = 1u << 0;
 
     // address within a shared-memory buffer

@@ -33,6 +33,8 @@ public struct UblkCtrlDevInfo
 
     /// <summary>One of UBLK_S_DEV_.</summary>
     [FieldOffset(4), NativeName("state")] public ushort State;
+    /// <summary>Distance of descriptors in bytes, with UBLK_F_IO_DESC_SIZE (Linux 7.3); 0 without.</summary>
+    [FieldOffset(6), NativeName("io_desc_size")] public ushort IoDescSize;
     [FieldOffset(8), NativeName("max_io_buf_bytes")] public uint MaxIoBufBytes;
     [FieldOffset(12), NativeName("dev_id")] public uint DevId;
     [FieldOffset(16), NativeName("ublksrv_pid")] public int UblksrvPid;
@@ -74,7 +76,7 @@ public struct UblkIoCmd
     [FieldOffset(8), NativeName("zone_append_lba")] public ulong ZoneAppendLba;
 }
 
-/// <summary>How a request's pages are registered as a fixed buffer by themselves; carried in the submission's addr.</summary>
+/// <summary>How the kernel registers a request's pages as a fixed buffer; carried in the submission's addr.</summary>
 [StructLayout(LayoutKind.Explicit, Size = 8)]
 [NativeName("ublk_auto_buf_reg")]
 public struct UblkAutoBufReg
