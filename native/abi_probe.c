@@ -49,6 +49,7 @@
 #include <linux/loop.h>
 #include <linux/magic.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
 #include <linux/prctl.h>
 #include <linux/resource.h>
 #include <linux/sched.h>
@@ -690,6 +691,7 @@ static void names(void)
 
     CONSTANT(FS_IOC_GETFSUUID)
     CONSTANT(FS_IOC_GETFLAGS)
+    CONSTANT(FS_IOC_SETFLAGS)
 
     CONSTANT(FS_NOCOW_FL)
     CONSTANT(FS_IMMUTABLE_FL)
@@ -730,6 +732,8 @@ static void names(void)
 
     CONSTANT(LO_NAME_SIZE)
 
+    CONSTANT(RESOLVE_NO_MAGICLINKS)
+
     CONSTANT(__NR_pidfd_send_signal)
     CONSTANT(__NR_io_uring_setup)
     CONSTANT(__NR_io_uring_enter)
@@ -738,6 +742,7 @@ static void names(void)
     CONSTANT(__NR_move_mount)
     CONSTANT(__NR_pidfd_open)
     CONSTANT(__NR_close_range)
+    CONSTANT(__NR_openat2)
     CONSTANT(__NR_pidfd_getfd)
     CONSTANT(__NR_mount_setattr)
 
@@ -1240,6 +1245,11 @@ static void names(void)
     MEMBER(ublk_params, dma)
     MEMBER(ublk_params, seg)
     MEMBER(ublk_params, integrity)
+
+    STRUCTURE(open_how)
+    MEMBER(open_how, flags)
+    MEMBER(open_how, mode)
+    MEMBER(open_how, resolve)
 
     STRUCTURE(fsuuid2)
     MEMBER(fsuuid2, len)

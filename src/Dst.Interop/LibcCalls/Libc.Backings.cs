@@ -20,11 +20,7 @@ public struct OpenHow
 public static class OpenAbi
 {
     public const int __NR_openat2 = 437;
-    public const ulong RESOLVE_NO_XDEV = 1;
     public const ulong RESOLVE_NO_MAGICLINKS = 2;
-    public const ulong RESOLVE_NO_SYMLINKS = 4;
-    public const ulong RESOLVE_BENEATH = 8;
-    public const ulong RESOLVE_IN_ROOT = 0x10ul;
     public const uint FS_IOC_SETFLAGS = 0x40086602u;
 }
 

@@ -25,7 +25,11 @@ internal sealed class FileCreation(FileNodeSpec spec, BackingRequest request, Ho
     private string _path = spec.Path;
     private bool _isNamed;
 
-    /// <summary>Makes the durability of a name in a file's folder; best effort.</summary>
+    /// <summary>False takes the way of file systems that cannot make a file without a name; for tests.</summary>
+    public bool MayBeNameless { get; init; } = true;
+
+    /// <summary>Makes the names in a file's folder durable.</summary>
+    /// <returns>0, or -errno.</returns>
     public static int SyncFolder(string path)
     {
         int folder = Libc.Open(
@@ -116,7 +120,9 @@ internal sealed class FileCreation(FileNodeSpec spec, BackingRequest request, Ho
 
     private int MakeEmpty(int folder)
     {
-        int fd = Libc.Openat(folder, ".", LinuxAbi.O_TMPFILE | LinuxAbi.O_RDWR | LinuxAbi.O_CLOEXEC, Mode);
+        int fd = MayBeNameless
+            ? Libc.Openat(folder, ".", LinuxAbi.O_TMPFILE | LinuxAbi.O_RDWR | LinuxAbi.O_CLOEXEC, Mode)
+            : -Errno.EOPNOTSUPP;
         if (fd is -Errno.EOPNOTSUPP or -Errno.EISDIR or -Errno.ENOENT or -Errno.EINVAL)
         {
             int flags = LinuxAbi.O_CREAT | LinuxAbi.O_EXCL | LinuxAbi.O_NOFOLLOW | LinuxAbi.O_RDWR | LinuxAbi.O_CLOEXEC;
