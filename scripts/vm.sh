@@ -154,8 +154,8 @@ share_folder() {
         start "$virtiofsd" --socket-path="$socket" --rlimit-nofile=0 -o sandbox=chroot -o "source=$folder" \
             -o cache="$3" -o xattr -o log_level=err </dev/null >"$run_dir/$tag.log" 2>&1
     else
-        start "$virtiofsd" --socket-path="$socket" --sandbox=chroot --shared-dir="$folder" \
-            --cache="$3" --xattr --log-level=error </dev/null >"$run_dir/$tag.log" 2>&1
+        start "$virtiofsd" --socket-path="$socket" --rlimit-nofile=0 --sandbox=chroot \
+            --shared-dir="$folder" --cache="$3" --xattr --log-level=error </dev/null >"$run_dir/$tag.log" 2>&1
     fi
     sockets+=("$socket")
     machine+=(-chardev "socket,id=$tag,path=$socket"
@@ -323,7 +323,10 @@ virtiofsd=
 find_virtiofsd
 kernel=$(kernel_dir "$kernel_prefix")
 release=${kernel##*/}
-run_dir=$(mktemp -d /tmp/dst-vm.XXXXXX)
+# Socket paths end at 107 characters.
+scratch=${TMPDIR:-/tmp}
+((${#scratch} <= 70)) || scratch=/tmp
+run_dir=$(mktemp -d "$scratch/dst-vm.XXXXXX")
 machine=()
 sockets=()
 lasting_disks=0
