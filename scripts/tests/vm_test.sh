@@ -72,7 +72,7 @@ start_vm() {
 
 # wait_output TEXT: until the job has printed it.
 wait_output() {
-    for _ in {1..600}; do
+    for _ in {1..1800}; do
         grep -qF -- "$1" "$WORK/out" && return
         sleep 0.1
     done
@@ -114,7 +114,7 @@ live_output() {
     expect lines "${#stamps[@]}" 2
     [[ -z $why ]] || return
     local gap_ms=$(((stamps[1] - stamps[0]) / 1000))
-    ((gap_ms > 2000 && gap_ms < 8000)) || note "3 s between two lines arrived as $gap_ms ms"
+    ((gap_ms > 2000 && gap_ms < 12000)) || note "3 s between two lines arrived as $gap_ms ms"
 }
 
 whole_output() {
@@ -130,16 +130,16 @@ reader_gone() {
     local started=$SECONDS
     "$VM" -- bash -c 'while echo y; do sleep 0.1; done' 2>"$WORK/err" | head -n 1 >/dev/null
     expect status "${PIPESTATUS[0]}" 141
-    ((SECONDS - started < 60)) || note "it took $((SECONDS - started)) s to notice"
+    ((SECONDS - started < 180)) || note "it took $((SECONDS - started)) s to notice"
     expect_clean
 }
 
 timeout_kills() {
     local started=$SECONDS
-    vm --timeout 30 -- bash -c 'echo started; sleep 1000'
+    vm --timeout 45 -- bash -c 'echo started; sleep 1000'
     expect status "$status" 124
     expect output "$out" started
-    ((SECONDS - started < 50)) || note "a timeout of 30 s took $((SECONDS - started)) s"
+    ((SECONDS - started < 80)) || note "a timeout of 45 s took $((SECONDS - started)) s"
     expect_clean
 }
 
@@ -190,6 +190,30 @@ shared_folder() {
     vm --share "$WORK/results" -- bash -c "echo 42 >'$WORK/results/answer'"
     expect status "$status" 0
     expect "file of the guest" "$(cat "$WORK/results/answer")" 42
+}
+
+# A shell on a terminal takes Ctrl-C itself.
+shell() {
+    local keys terminal status
+    mkfifo "$WORK/keys"
+    : >"$WORK/out"
+    script -qec "$VM" /dev/null <"$WORK/keys" >"$WORK/out" 2>"$WORK/err" &
+    terminal=$!
+    exec {keys}>"$WORK/keys"
+    wait_output '# '
+    # shellcheck disable=SC2016
+    printf 'echo a$((1+2))b; sleep 1000\n' >&"$keys"
+    wait_output a3b
+    printf '\003' >&"$keys"
+    # shellcheck disable=SC2016
+    printf 'echo c$((2+2))d; exit 9\n' >&"$keys"
+    wait_output c4d
+    wait "$terminal"
+    status=$?
+    exec {keys}>&-
+    rm "$WORK/keys"
+    expect status "$status" 9
+    expect_clean
 }
 
 panic() {
@@ -262,7 +286,7 @@ run_side_by_side() {
 
 tests=("$@")
 ((${#tests[@]})) || tests=(usage_errors archive_out_of_reach boots_6_12 boots_7 surroundings live_output whole_output
-    reader_gone timeout_kills interrupt_kills killed_script_leaves_no_process disks udev_probes shared_folder panic gate
+    reader_gone timeout_kills interrupt_kills killed_script_leaves_no_process disks udev_probes shared_folder shell panic gate
     hung_task counted_instructions run_side_by_side)
 for test in "${tests[@]}"; do
     run "$test"
