@@ -113,6 +113,7 @@ if ((EUID != 0)); then
 fi
 
 run_dir=
+terminal=
 pids=()
 
 # shellcheck disable=SC2317  # called by the trap
@@ -124,6 +125,8 @@ clean_up() {
     done
     # Bash would tell of every process killed.
     wait 2>/dev/null || true
+    # A killed QEMU leaves the terminal raw.
+    [[ -z $terminal ]] || stty "$terminal"
     [[ -z $run_dir ]] || rm -rf "$run_dir"
 }
 trap clean_up EXIT
@@ -133,7 +136,8 @@ trap 'exit 129' HUP
 
 # start PROGRAM…: in the background, and never outliving this script, even one killed with -9. Sets $started.
 start() {
-    setpriv --pdeathsig KILL "$@" &
+    # Without the redirection Bash would give it an empty stdin.
+    setpriv --pdeathsig KILL "$@" <&0 &
     started=$!
     pids+=("$started")
 }
@@ -154,8 +158,8 @@ share_folder() {
         start "$virtiofsd" --socket-path="$socket" --rlimit-nofile=0 -o sandbox=chroot -o "source=$folder" \
             -o cache="$3" -o xattr -o log_level=err </dev/null >"$run_dir/$tag.log" 2>&1
     else
-        start "$virtiofsd" --socket-path="$socket" --sandbox=chroot --shared-dir="$folder" \
-            --cache="$3" --xattr --log-level=error </dev/null >"$run_dir/$tag.log" 2>&1
+        start "$virtiofsd" --socket-path="$socket" --rlimit-nofile=0 --sandbox=chroot \
+            --shared-dir="$folder" --cache="$3" --xattr --log-level=error </dev/null >"$run_dir/$tag.log" 2>&1
     fi
     sockets+=("$socket")
     machine+=(-chardev "socket,id=$tag,path=$socket"
@@ -270,8 +274,9 @@ start_machine() {
         # A file between the two: a slow reader never makes the guest wait or lose the end.
         start tail -q -c +1 -f -s 0.1 --pid="$qemu" "$run_dir/output" 2>/dev/null
     else
+        terminal=$(stty -g)
         machine+=(-chardev stdio,id=output,signal=off -device virtconsole,chardev=output)
-        start qemu-system-x86_64 "${machine[@]}" <&0 2>"$run_dir/qemu.log"
+        start qemu-system-x86_64 "${machine[@]}" 2>"$run_dir/qemu.log"
         qemu=$started
     fi
     copier=$started
@@ -323,7 +328,10 @@ virtiofsd=
 find_virtiofsd
 kernel=$(kernel_dir "$kernel_prefix")
 release=${kernel##*/}
-run_dir=$(mktemp -d /tmp/dst-vm.XXXXXX)
+# Socket paths end at 107 characters.
+scratch=${TMPDIR:-/tmp}
+((${#scratch} <= 70)) || scratch=/tmp
+run_dir=$(mktemp -d "$scratch/dst-vm.XXXXXX")
 machine=()
 sockets=()
 lasting_disks=0
@@ -342,7 +350,7 @@ wait_for_end
 
 if ! [[ -s $run_dir/control/status ]]; then
     say "the guest died before the command ended"
-    show_console 40
+    show_console 80
     exit "$STATUS_GUEST_DIED"
 fi
 status=$(<"$run_dir/control/status")
