@@ -1,0 +1,24 @@
+using System.CommandLine;
+using Dst.Control;
+
+namespace Dst.Cli;
+
+/// <summary>Names of devices for shell completion. It runs while somebody types: short, silent, and never a failure.</summary>
+internal static class DeviceNames
+{
+    /// <summary>Names of all devices of the instance that the line being typed names; none when it does not answer at once.</summary>
+    public static IEnumerable<string> Complete(DaemonAccess daemon, ParseResult parsed)
+    {
+        try
+        {
+            using var limit = new CancellationTokenSource(daemon.Host.Limits.Completion);
+            using DaemonClient client = daemon.Connect(parsed);
+            IReadOnlyList<DeviceStatus> devices = client.GetDevicesAsync(limit.Token).GetAwaiter().GetResult();
+            return [.. devices.Select(device => device.Name)];
+        }
+        catch (Exception failure) when (failure is ControlException or OperationCanceledException)
+        {
+            return [];
+        }
+    }
+}
