@@ -34,8 +34,12 @@ internal sealed class CliHost
     /// <summary>Value of an environment variable; null when it is not set.</summary>
     public Func<string, string?> Variable { get; init; } = Environment.GetEnvironmentVariable;
 
-    /// <summary>Absolute path that relative paths start from.</summary>
-    public string WorkingDirectory { get; init; } = Environment.CurrentDirectory;
+    /// <summary>Absolute path that relative paths start from; asked for only when needed, since it may be gone.</summary>
+    public string WorkingDirectory
+    {
+        get => field ?? Environment.CurrentDirectory;
+        init;
+    }
 
     /// <summary>Directory that <c>doctor</c> takes for the root of the host.</summary>
     public string HostRoot { get; init; } = "/";

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using Dst.Core.Specs;
 
 namespace Dst.Cli;
 
@@ -8,6 +9,9 @@ namespace Dst.Cli;
 internal static class Inputs
 {
     private const int MaxTimeoutSeconds = 24 * 60 * 60;
+
+    // What the runtime puts in the place of bytes that are not UTF-8: another file would be meant.
+    private const char NotUtf8 = '\ufffd';
 
     private static readonly string[] NodeKinds = ["file:", "dev:", "mem:", "zero:", "delay:", "error:"];
 
@@ -25,7 +29,7 @@ internal static class Inputs
         var argument = new Argument<string>("NAME") { Description = description, HelpName = "NAME" };
         argument.Validators.Add(result =>
         {
-            if (result.Tokens.Count == 1 && Specs.NameFault(result.Tokens[0].Value) is { } fault)
+            if (result.Tokens.Count == 1 && !ObjectName.TryCheck(result.Tokens[0].Value, out string? fault))
             {
                 result.AddError(fault);
             }
@@ -33,8 +37,10 @@ internal static class Inputs
         return argument;
     }
 
-    /// <summary>Node specifications, in order.</summary>
-    public static Option<string[]> Nodes(int max)
+    /// <summary>Node specifications, in order; relative paths are made absolute, since dstd works in another directory.</summary>
+    /// <param name="host">Knows what relative paths start from.</param>
+    /// <param name="max">Most nodes.</param>
+    public static Option<string[]> Nodes(CliHost host, int max)
     {
         var option = new Option<string[]>("--node")
         {
@@ -48,35 +54,9 @@ internal static class Inputs
         };
         option.CompletionSources.Add(context =>
             context.WordToComplete.Contains(':', StringComparison.Ordinal) ? [] : NodeKinds);
-        option.Validators.Add(result =>
-        {
-            if (result.Tokens.Count > max)
-            {
-                result.AddError(string.Create(
-                    CultureInfo.InvariantCulture, $"--node: {result.Tokens.Count} nodes, but a device has at most {max}"));
-            }
-
-            foreach (Token token in result.Tokens)
-            {
-                if (token.Value.StartsWith('-'))
-                {
-                    // Swallowed as one more value: no kind of node starts so, a mistyped option does.
-                    result.AddError($"no option '{token.Value}'");
-                    return;
-                }
-
-                if (Specs.NodeFault(token.Value) is { } fault)
-                {
-                    result.AddError(fault);
-                    return;
-                }
-            }
-        });
+        option.CustomParser = result => ParseNodes(result, host, max);
         return option;
     }
-
-    /// <summary>The specification with its path made absolute: dstd works in another directory.</summary>
-    public static string AbsoluteNode(string spec, string workingDirectory) => Specs.AbsoluteNode(spec, workingDirectory);
 
     /// <summary>A whole number in a range.</summary>
     public static Option<int?> WholeNumber(string name, string helpName, int min, int max, string description)
@@ -127,13 +107,19 @@ internal static class Inputs
         option.CustomParser = result =>
         {
             string text = result.Tokens[0].Value;
-            if (Specs.TryParseSize(text, out long bytes) && bytes >= 1 && bytes <= maxBytes)
+            if (!ByteSize.TryParse(text, out long bytes, out string? fault))
             {
-                return bytes;
+                result.AddError($"{name}: {fault}");
+                return null;
             }
 
-            result.AddError($"{name}: '{text}' is not a size such as 512K, 1M or 4G");
-            return null;
+            if (bytes < 1 || bytes > maxBytes)
+            {
+                result.AddError($"{name}: size '{text}' must be from 1 to {ByteSize.Format(maxBytes)}");
+                return null;
+            }
+
+            return bytes;
         };
         return option;
     }
@@ -144,6 +130,42 @@ internal static class Inputs
 
     /// <summary>The option --json.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print JSON, with the version of its schema." };
+
+    private static string[]? ParseNodes(ArgumentResult result, CliHost host, int max)
+    {
+        if (result.Tokens.Count > max)
+        {
+            result.AddError(string.Create(
+                CultureInfo.InvariantCulture, $"--node: {result.Tokens.Count} nodes, but a device has at most {max}"));
+            return null;
+        }
+
+        string[] specs = new string[result.Tokens.Count];
+        for (int i = 0; i < specs.Length; i++)
+        {
+            string text = result.Tokens[i].Value;
+            string? fault = null;
+            if (text.StartsWith('-'))
+            {
+                // Swallowed as one more value: no kind of node starts so, a mistyped option does.
+                fault = $"no option '{text}'";
+            }
+            else if (text.Contains(NotUtf8, StringComparison.Ordinal))
+            {
+                fault = $"--node: '{text}' is not valid UTF-8";
+            }
+            else if (NodeSpec.TryParse(text, host.WorkingDirectory, out NodeSpec? spec, out fault))
+            {
+                specs[i] = spec.ToString();
+                continue;
+            }
+
+            result.AddError(fault);
+            return null;
+        }
+
+        return specs;
+    }
 
     private static int? Parse(ArgumentResult result, string name, int min, int max)
     {

@@ -28,7 +28,9 @@ internal sealed class RunDirectoryOption(CliHost host)
         chosen ??= host.Variable(RunDirectory.Variable);
         string path = string.IsNullOrEmpty(chosen)
             ? RunDirectory.DefaultPath
-            : Path.TrimEndingDirectorySeparator(Path.GetFullPath(chosen, host.WorkingDirectory));
+            : Path.TrimEndingDirectorySeparator(Path.IsPathRooted(chosen)
+                ? Path.GetFullPath(chosen)
+                : Path.GetFullPath(chosen, host.WorkingDirectory));
         var directory = new RunDirectory(path);
         if (Encoding.UTF8.GetByteCount(directory.DaemonSocket) > RunDirectory.MaxSocketPathBytes)
         {

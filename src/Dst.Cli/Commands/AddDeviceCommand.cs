@@ -61,7 +61,7 @@ internal static class AddDeviceCommand
     {
         public Argument<string> Name { get; } = Inputs.NewDeviceName("Name of the device: 1 to 64 of [A-Za-z0-9._-].");
 
-        public Option<string[]> Nodes { get; } = Inputs.Nodes(MaxNodes);
+        public Option<string[]> Nodes { get; } = Inputs.Nodes(daemon.Host, MaxNodes);
 
         public Option<int?> Id { get; } =
             Inputs.WholeNumber("--id", "N", 0, MaxUblkId, "Number N of /dev/ublkbN (default: the lowest free).");
@@ -92,7 +92,7 @@ internal static class AddDeviceCommand
         public DeviceRequest Read(ParseResult parsed) => new()
         {
             Name = parsed.GetRequiredValue(Name),
-            Nodes = [.. parsed.GetRequiredValue(Nodes).Select(node => Inputs.AbsoluteNode(node, daemon.Host.WorkingDirectory))],
+            Nodes = parsed.GetRequiredValue(Nodes),
             Id = parsed.GetValue(Id),
             Queues = parsed.GetValue(Queues),
             DepthTags = parsed.GetValue(Depth),
