@@ -62,7 +62,7 @@ internal sealed class DaemonClient : IDisposable
 
     /// <summary>Makes a device and waits until it is live.</summary>
     /// <param name="request">What to make.</param>
-    /// <param name="timeoutMs">When the daemon gives up and undoes; null: its own limit.</param>
+    /// <param name="timeoutMs">When the daemon gives up and undoes; null: never.</param>
     /// <param name="cancellation">Ends the waiting, not the making.</param>
     public Task<DeviceStatus> AddDeviceAsync(DeviceRequest request, int? timeoutMs, CancellationToken cancellation)
     {

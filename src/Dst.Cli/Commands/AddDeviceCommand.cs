@@ -87,7 +87,7 @@ internal static class AddDeviceCommand
         };
 
         public Option<int?> Timeout { get; } =
-            Inputs.TimeoutSeconds("Seconds after which dstd gives up and undoes it (default: the daemon's).");
+            Inputs.TimeoutSeconds("Seconds after which dstd gives up and undoes it (default: no limit).");
 
         public DeviceRequest Read(ParseResult parsed) => new()
         {

@@ -11,6 +11,9 @@ internal static class DoctorCommand
 {
     private const int SomethingMissing = 1;
 
+    // The column stays where it is, whatever was found.
+    private const int Widest = 7;
+
     /// <summary>Makes the verb.</summary>
     public static Command Create(DaemonAccess daemon)
     {
@@ -90,7 +93,7 @@ internal static class DoctorCommand
         foreach (Check check in checks)
         {
             string mend = check.Mend is null ? string.Empty : $"; mend: {check.Mend}";
-            table.Add(StateWord(check.State), check.Name, $"{check.Finding}{mend}");
+            table.Add(StateWord(check.State).PadRight(Widest), check.Name, $"{check.Finding}{mend}");
         }
 
         table.Write(output, heading: false);
