@@ -9,7 +9,7 @@ internal sealed record CliLimits
     /// <summary>For names of devices while somebody types.</summary>
     public TimeSpan Completion { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>Between two looks at a long operation when somebody watches; also how long nothing is shown at first.</summary>
+    /// <summary>Between two looks at a long operation when somebody watches; nothing is shown before.</summary>
     public TimeSpan WatchedInterval { get; init; } = TimeSpan.FromMilliseconds(500);
 
     /// <summary>Between two looks at a long operation when nobody watches.</summary>
@@ -19,7 +19,7 @@ internal sealed record CliLimits
     public TimeSpan Silence { get; init; } = TimeSpan.FromSeconds(30);
 }
 
-/// <summary>The world around one run of <c>dstctl</c>; tests put their own in its place. One thread at a time.</summary>
+/// <summary>The world around one run of <c>dstctl</c>; tests put in their own. One thread at a time.</summary>
 internal sealed class CliHost
 {
     /// <summary>Data, and nothing else.</summary>
@@ -34,7 +34,7 @@ internal sealed class CliHost
     /// <summary>Value of an environment variable; null when it is not set.</summary>
     public Func<string, string?> Variable { get; init; } = Environment.GetEnvironmentVariable;
 
-    /// <summary>Absolute path that relative paths start from; asked for only when needed, since it may be gone.</summary>
+    /// <summary>Absolute path that relative paths start from; asked for only when needed: it may be gone.</summary>
     public string WorkingDirectory
     {
         get => field ?? Environment.CurrentDirectory;
@@ -47,6 +47,6 @@ internal sealed class CliHost
     /// <summary>How long this run waits for what.</summary>
     public CliLimits Limits { get; init; } = new();
 
-    /// <summary>What dstd goes on doing when this run is interrupted, for people; null when it does nothing for us.</summary>
+    /// <summary>What dstd goes on doing when this run is interrupted, for people; null when nothing.</summary>
     public string? Undertaking { get; set; }
 }

@@ -8,7 +8,7 @@ using Dst.Control;
 
 namespace Dst.Cli;
 
-/// <summary>Builds the command line, runs one invocation and turns every failure into one line and an exit code.</summary>
+/// <summary>Builds the command line, runs one command, turns every failure into one line and an exit code.</summary>
 internal static class CommandLine
 {
     /// <summary>Exit code after Ctrl-C, as shells have it.</summary>
@@ -32,14 +32,15 @@ internal static class CommandLine
         typeof(CommandLine).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?
             .InformationalVersion.Split('+')[0] ?? "unknown";
 
-    /// <summary>Runs one command. Throws nothing; the cancellation of <paramref name="interruption"/> is Ctrl-C.</summary>
+    /// <summary>Runs one command. Throws nothing; cancelling <paramref name="interruption"/> is Ctrl-C.</summary>
     /// <returns>The exit code of the process.</returns>
     public static async Task<int> RunAsync(string[] args, CliHost host, CancellationToken interruption)
     {
         try
         {
             ParseResult parsed = Build(host).Parse(args, Parsing);
-            if (parsed.Action is null or ParseErrorAction || (parsed.Errors.Count > 0 && !parsed.Action.ClearsParseErrors))
+            if (parsed.Action is null or ParseErrorAction
+                || (parsed.Errors.Count > 0 && !parsed.Action.ClearsParseErrors))
             {
                 return Fail(host, UsageExitCode, UsageMessage(parsed), null);
             }

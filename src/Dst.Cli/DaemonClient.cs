@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
@@ -9,8 +8,8 @@ using Dst.Control;
 namespace Dst.Cli;
 
 /// <summary>
-/// The HTTP API of dstd over its Unix socket. Every failure is a <see cref="ControlException"/>, save for the caller's own cancellation.
-/// Any thread; calls may overlap.
+/// The HTTP API of dstd over its Unix socket. Every failure is a <see cref="ControlException"/>, save for the
+/// caller's own cancellation. Any thread; calls may overlap.
 /// </summary>
 internal sealed class DaemonClient : IDisposable
 {
@@ -66,7 +65,7 @@ internal sealed class DaemonClient : IDisposable
     /// <param name="cancellation">Ends the waiting, not the making.</param>
     public Task<DeviceStatus> AddDeviceAsync(DeviceRequest request, int? timeoutMs, CancellationToken cancellation)
     {
-        string query = timeoutMs is null ? string.Empty : string.Create(CultureInfo.InvariantCulture, $"?timeoutMs={timeoutMs}");
+        string query = timeoutMs is null ? string.Empty : $"?timeoutMs={timeoutMs}";
         return SendAsync(
             HttpMethod.Post,
             $"v1/devices{query}",
@@ -76,12 +75,11 @@ internal sealed class DaemonClient : IDisposable
     }
 
     /// <summary>Removes a device and waits until it is gone.</summary>
-    public Task<RemovalReport> RemoveDeviceAsync(string name, bool force, int timeoutMs, CancellationToken cancellation) =>
+    public Task<RemovalReport> RemoveDeviceAsync(
+        string name, bool force, int timeoutMs, CancellationToken cancellation) =>
         SendAsync(
             HttpMethod.Delete,
-            string.Create(
-                CultureInfo.InvariantCulture,
-                $"{DevicePath(name)}?force={(force ? "true" : "false")}&timeoutMs={timeoutMs}"),
+            $"{DevicePath(name)}?force={(force ? "true" : "false")}&timeoutMs={timeoutMs}",
             null,
             ControlJson.Default.RemovalReport,
             cancellation);
@@ -137,7 +135,8 @@ internal sealed class DaemonClient : IDisposable
         {
             throw new ControlException(
                 ControlErrorCode.TimedOut,
-                $"dstd has not answered within {_quickAnswer.TotalSeconds:0} s on {_runDirectory.DaemonSocket}; look at its log");
+                $"dstd has not answered within {_quickAnswer.TotalSeconds:0} s on {_runDirectory.DaemonSocket}; "
+                + "look at its log");
         }
     }
 
@@ -172,7 +171,8 @@ internal sealed class DaemonClient : IDisposable
         {
             throw new ControlException(
                 ControlErrorCode.Failure,
-                $"the answer of dstd to {method} /{path} cannot be read; are dstctl and dstd of one version? (dstctl {CommandLine.Version})");
+                $"the answer of dstd to {method} /{path} cannot be read; "
+                + $"are dstctl ({CommandLine.Version}) and dstd of one version? see 'dstctl doctor'");
         }
     }
 
@@ -192,7 +192,7 @@ internal sealed class DaemonClient : IDisposable
 
         return new ControlException(
             ControlErrorCode.Failure,
-            string.Create(CultureInfo.InvariantCulture, $"dstd answered {(int)status} to {call}; look at its log"));
+            $"dstd answered {(int)status} to {call}; look at its log");
     }
 
     private ControlException Unreachable(HttpRequestException failure)
@@ -202,10 +202,12 @@ internal sealed class DaemonClient : IDisposable
         {
             // The runtime's name for ENOENT on a Unix socket.
             SocketError.AddressNotAvailable =>
-                $"dstd is not running: no socket {socket} (ENOENT); start it: {StartCommand}, or name its directory with --run-dir",
+                $"dstd is not running: no socket {socket} (ENOENT); start it: {StartCommand}, "
+                + "or name its directory with --run-dir",
             SocketError.ConnectionRefused =>
                 $"dstd is not running: nobody listens on {socket} (ECONNREFUSED); start it: {StartCommand}",
-            SocketError.AccessDenied => $"no permission for {socket} (EACCES); run dstctl as root, for example with sudo",
+            SocketError.AccessDenied =>
+                $"no permission for {socket} (EACCES); run dstctl as root, for example with sudo",
             null when failure.InnerException is IOException or null =>
                 $"dstd closed the connection on {socket} before it answered; look at its log, then at 'dstctl status'",
             _ => $"dstd cannot be reached on {socket}: {(failure.InnerException ?? failure).Message}; is it running?",

@@ -3,10 +3,10 @@ using Dst.Control;
 
 namespace Dst.Cli;
 
-/// <summary>Names of devices for shell completion. It runs while somebody types: short, silent, and never a failure.</summary>
+/// <summary>Names of devices for completion while somebody types: soon, silent, never a failure.</summary>
 internal static class DeviceNames
 {
-    /// <summary>Names of all devices of the instance that the line being typed names; none when it does not answer at once.</summary>
+    /// <summary>Names of all devices of the instance that the line means; none when it does not answer at once.</summary>
     public static IEnumerable<string> Complete(DaemonAccess daemon, ParseResult parsed)
     {
         try

@@ -5,7 +5,7 @@ using Dst.Core.Specs;
 
 namespace Dst.Cli;
 
-/// <summary>Options and arguments that verbs share, each with the check that its value gets before anything is sent.</summary>
+/// <summary>Options and arguments that verbs share; each checks its value before anything is sent.</summary>
 internal static class Inputs
 {
     private const int MaxTimeoutSeconds = 24 * 60 * 60;
@@ -37,7 +37,7 @@ internal static class Inputs
         return argument;
     }
 
-    /// <summary>Node specifications, in order; relative paths are made absolute, since dstd works in another directory.</summary>
+    /// <summary>Node specifications, in order. Paths are made absolute: dstd works in another directory.</summary>
     /// <param name="host">Knows what relative paths start from.</param>
     /// <param name="max">Most nodes.</param>
     public static Option<string[]> Nodes(CliHost host, int max)
@@ -170,7 +170,8 @@ internal static class Inputs
     private static int? Parse(ArgumentResult result, string name, int min, int max)
     {
         string text = result.Tokens[0].Value;
-        if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) && value >= min && value <= max)
+        if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value)
+            && value >= min && value <= max)
         {
             return value;
         }

@@ -40,7 +40,8 @@ internal sealed class LongOperation(CliHost host, DaemonClient client, string na
                 {
                     throw new ControlException(
                         ControlErrorCode.TimedOut,
-                        $"dstd has answered nothing for {host.Limits.Silence.TotalSeconds:0} s while {doing}; look at its log");
+                        $"dstd has answered nothing for {host.Limits.Silence.TotalSeconds:0} s while {doing}; "
+                        + "look at its log");
                 }
             }
 
@@ -53,7 +54,7 @@ internal sealed class LongOperation(CliHost host, DaemonClient client, string na
             Clear();
             await abandon.CancelAsync();
             // Its outcome is known or nobody's any more; it only must not end as an unobserved failure.
-            await work.ContinueWith(static _ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            await work.ContinueWith(static _ => { }, TaskScheduler.Default);
         }
     }
 

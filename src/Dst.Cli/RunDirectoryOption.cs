@@ -36,7 +36,8 @@ internal sealed class RunDirectoryOption(CliHost host)
         {
             throw new ControlException(
                 ControlErrorCode.Usage,
-                $"run directory '{path}' is too long: its socket's path may have {RunDirectory.MaxSocketPathBytes} bytes");
+                $"run directory '{path}' is too long: the path of its socket may have "
+                + $"{RunDirectory.MaxSocketPathBytes} bytes");
         }
 
         return directory;

@@ -31,9 +31,8 @@ internal static class Cli
     private static readonly TimeSpan ProcessLimit = TimeSpan.FromSeconds(60);
 
     /// <summary>The program: the one built with the tests, or the published one that the variable names.</summary>
-    public static string Program { get; } = Environment.GetEnvironmentVariable("DST_TEST_DSTCTL") is { Length: > 0 } path
-        ? path
-        : Path.Combine(AppContext.BaseDirectory, "dstctl");
+    public static string Program { get; } =
+        Environment.GetEnvironmentVariable("DST_TEST_DSTCTL") ?? Path.Combine(AppContext.BaseDirectory, "dstctl");
 
     public static Task<Outcome> RunAsync(FakeDaemon daemon, params string[] args) =>
         RunAsync(new Setting { RunPath = daemon.RunPath }, args);

@@ -23,7 +23,8 @@ public sealed class FailureTests
         await using var daemon = new FakeDaemon(_ => FakeAnswer.Error(code, "disk1: so it is\nand more"));
         foreach (string[] line in Lines)
         {
-            Assert.Equal("dstctl: disk1: so it is and more\n", (await Cli.RunAsync(daemon, line)).FailsWith(exitCode).Error);
+            Outcome outcome = await Cli.RunAsync(daemon, line);
+            Assert.Equal("dstctl: disk1: so it is and more\n", outcome.FailsWith(exitCode).Error);
         }
     }
 
@@ -127,9 +128,9 @@ public sealed class FailureTests
             }
 
             // The line is written after this answer; the device is live only once a second look was taken.
-            if (request.Target is "/v1/devices/disk1" && !seen.Task.IsCompleted && Interlocked.Increment(ref _looks) > 1)
+            if (request.Target is "/v1/devices/disk1" && Interlocked.Increment(ref _looks) > 1)
             {
-                seen.SetResult();
+                seen.TrySetResult();
             }
 
             return FakeAnswer.Json(200, Samples.Young, ControlJson.Default.DeviceStatus);
@@ -143,7 +144,9 @@ public sealed class FailureTests
         Outcome outcome = await Cli.RunAsync(setting, "add-device", "disk1", "--node", "file:a,size=4G");
         Assert.Equal((0, "/dev/ublkb0\n"), (outcome.ExitCode, outcome.Output));
         Assert.StartsWith(
-            "\r\u001b[Kadding disk1: creating, 1.5G of 4G preallocated (37%)\r\u001b[K", outcome.Error, StringComparison.Ordinal);
+            "\r\u001b[Kadding disk1: creating, 1.5G of 4G preallocated (37%)\r\u001b[K",
+            outcome.Error,
+            StringComparison.Ordinal);
         Assert.EndsWith(")\r\u001b[K", outcome.Error, StringComparison.Ordinal);
     }
 

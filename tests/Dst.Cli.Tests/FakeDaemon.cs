@@ -17,7 +17,7 @@ internal sealed record FakeAnswer(int Status, string? Body)
         new(status, JsonSerializer.Serialize(value, type));
 
     public static FakeAnswer Error(ControlErrorCode code, string message) =>
-        Json(code == ControlErrorCode.NotFound ? 404 : 400, new ControlError(code, message), ControlJson.Default.ControlError);
+        Json(400, new ControlError(code, message), ControlJson.Default.ControlError);
 
     public static FakeAnswer HangUp { get; } = new(0, null);
 }
@@ -89,7 +89,8 @@ internal sealed class FakeDaemon : IAsyncDisposable
 
                 byte[] body = Encoding.UTF8.GetBytes(answer.Body);
                 string length = answer.Status == 204 ? string.Empty : $"Content-Length: {body.Length}\r\n";
-                await stream.WriteAsync(Encoding.ASCII.GetBytes($"HTTP/1.1 {answer.Status} X\r\n{length}\r\n"), _end.Token);
+                byte[] head = Encoding.ASCII.GetBytes($"HTTP/1.1 {answer.Status} X\r\n{length}\r\n");
+                await stream.WriteAsync(head, _end.Token);
                 await stream.WriteAsync(body, _end.Token);
             }
         }

@@ -57,8 +57,9 @@ public sealed class OutputTests
     [Fact]
     public async Task AnAddressCannotWriteToTheTerminal()
     {
-        DeviceStatus odd = Samples.Disk with { Nodes = [Samples.Disk.Nodes[0] with { Address = "/srv/\u001b]0;x\a\n.img" }] };
-        await using var daemon = new FakeDaemon(_ => FakeAnswer.Json(200, [odd], ControlJson.Default.DeviceStatusArray));
+        NodeStatus node = Samples.Disk.Nodes[0] with { Address = "/srv/\u001b]0;x\a\n.img" };
+        DeviceStatus[] odd = [Samples.Disk with { Nodes = [node] }];
+        await using var daemon = new FakeDaemon(_ => FakeAnswer.Json(200, odd, ControlJson.Default.DeviceStatusArray));
         string output = (await Cli.RunAsync(daemon, "status")).Succeeds();
         Assert.Contains("/srv/\\x1b]0;x\\x07 .img\n", output, StringComparison.Ordinal);
     }

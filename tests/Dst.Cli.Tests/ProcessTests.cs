@@ -93,7 +93,9 @@ public sealed class ProcessTests
             }
 
             Outcome outcome = await Cli.FinishAsync(Cli.Start(
-                "setpriv", $"--reuid={NobodyUid}", $"--regid={NobodyUid}", "--clear-groups", $"{copy}/dstctl", "list", "--run-dir", daemon.RunPath));
+                "setpriv",
+                $"--reuid={NobodyUid}", $"--regid={NobodyUid}", "--clear-groups",
+                $"{copy}/dstctl", "list", "--run-dir", daemon.RunPath));
             Assert.Contains("EACCES", outcome.FailsWith(4).Error, StringComparison.Ordinal);
             Assert.Contains("root", outcome.Error, StringComparison.Ordinal);
         }
@@ -138,11 +140,12 @@ public sealed class ProcessTests
     }
 
     [Fact]
-    public async Task SuggestionsAreSilentWithoutADaemon() =>
-        Assert.DoesNotContain(
-            "disk",
-            (await ShellAsync($"DST_RUN_DIR=/nonexistent '{Cli.Program}' '[suggest:21]' 'dstctl remove-device '")).Succeeds(),
-            StringComparison.Ordinal);
+    public async Task SuggestionsAreSilentWithoutADaemon()
+    {
+        Outcome outcome = await ShellAsync(
+            $"DST_RUN_DIR=/nonexistent '{Cli.Program}' '[suggest:21]' 'dstctl remove-device '");
+        Assert.DoesNotContain("disk", outcome.Succeeds(), StringComparison.Ordinal);
+    }
 
     [Fact]
     public async Task BashCompletesANameThroughTheScript()

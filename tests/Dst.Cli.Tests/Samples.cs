@@ -66,7 +66,7 @@ internal static class Samples
     };
 
     private static Dictionary<string, long> Counters(params long[] values) =>
-        new[] { "reads", "read_bytes", "writes", "write_bytes", "flushes", "discards", "write_zeroes", "errors", "inflight" }
+        "reads read_bytes writes write_bytes flushes discards write_zeroes errors inflight".Split(' ')
             .Zip(values)
             .ToDictionary(p => p.First, p => p.Second, StringComparer.Ordinal);
 }

@@ -86,8 +86,8 @@ public sealed class UsageTests
     [Fact]
     public async Task ARunDirectoryTooLongForASocketIsTold()
     {
-        Outcome outcome = (await Cli.RunAsync(new Setting { RunPath = $"/tmp/{new string('x', 100)}" }, "list")).FailsWith(2);
-        Assert.Contains("107", outcome.Error, StringComparison.Ordinal);
+        Outcome outcome = await Cli.RunAsync(new Setting { RunPath = $"/tmp/{new string('x', 100)}" }, "list");
+        Assert.Contains("107", outcome.FailsWith(2).Error, StringComparison.Ordinal);
         (await Cli.RunAsync(new Setting { RunPath = string.Empty }, "list")).FailsWith(2);
     }
 

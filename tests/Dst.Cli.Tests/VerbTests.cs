@@ -25,9 +25,10 @@ public sealed class VerbTests
         await using var daemon = new FakeDaemon(_ => Made);
         await Cli.RunAsync(
             daemon,
-            "add-device", "disk1", "--node", "file:a,,b.img,size=4G", "dev:/dev/sdb", "--node", "delay:5,file:../c,sparse",
-            "--id", "7", "--queues", "2", "--depth", "64", "--max-io", "512K", "--block-size", "4096", "--memory", "64M",
-            "--read-only", "--timeout", "90");
+            "add-device", "disk1",
+            "--node", "file:a,,b.img,size=4G", "dev:/dev/sdb", "--node", "delay:5,file:../c,sparse",
+            "--id", "7", "--queues", "2", "--depth", "64", "--max-io", "512K", "--block-size", "4096",
+            "--memory", "64M", "--read-only", "--timeout", "90");
         FakeRequest sent = Assert.Single(daemon.Requests);
         Assert.Equal(("POST", "/v1/devices?timeoutMs=90000"), (sent.Method, sent.Target));
         DeviceRequest request = JsonSerializer.Deserialize(sent.Body, ControlJson.Default.DeviceRequest)!;
@@ -89,8 +90,8 @@ public sealed class VerbTests
     {
         await using var daemon = new FakeDaemon(_ => Removed("64 MiB not flushed", "still mounted on\n/mnt"));
         Outcome outcome = await Cli.RunAsync(daemon, "remove-device", "disk1", "--force", "--timeout", "3");
-        Assert.Equal(
-            new Outcome(0, string.Empty, "dstctl: disk1: 64 MiB not flushed\ndstctl: disk1: still mounted on /mnt\n"), outcome);
+        const string Notes = "dstctl: disk1: 64 MiB not flushed\ndstctl: disk1: still mounted on /mnt\n";
+        Assert.Equal(new Outcome(0, string.Empty, Notes), outcome);
         Assert.Equal("/v1/devices/disk1?force=true&timeoutMs=3000", Assert.Single(daemon.Requests).Target);
     }
 

@@ -50,7 +50,8 @@ internal static class AddDeviceCommand
         {
             throw new ControlException(
                 ControlErrorCode.Failure,
-                $"dstd made {request.Name} but names no path (state {device.State}); see 'dstctl status {request.Name}'");
+                $"dstd made {request.Name} but names no path (state {device.State}); "
+                + $"see 'dstctl status {request.Name}'");
         }
 
         await daemon.Host.Output.WriteLineAsync(path.AsMemory(), cancellation);
@@ -76,7 +77,7 @@ internal static class AddDeviceCommand
             Inputs.Size("--max-io", int.MaxValue, "Largest request (default 1M).");
 
         public Option<int?> BlockSize { get; } =
-            Inputs.OneOf("--block-size", [512, 4096], "Logical block size, 512 or 4096 (default: the largest of the nodes).");
+            Inputs.OneOf("--block-size", [512, 4096], "Logical block size (default: the largest of the nodes).");
 
         public Option<long?> Memory { get; } =
             Inputs.Size("--memory", long.MaxValue, "Bound of the locked I/O buffers (default 128M).");

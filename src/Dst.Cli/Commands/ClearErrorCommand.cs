@@ -16,7 +16,7 @@ internal static class ClearErrorCommand
             "INDEX", 0, MaxNodeIndex, "Index of the node, as in 'dstctl status' (default: every node).");
         var command = new Verb(
             "clear-error",
-            "Trust a poisoned node again: a flush of it failed, so writes before that may be lost. Check the data first.",
+            "Trust a poisoned node again. A flush of it failed, so writes before may be lost: check the data first.",
             "dstctl clear-error disk1",
             "dstctl clear-error disk1 1")
         {

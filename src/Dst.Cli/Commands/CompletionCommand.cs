@@ -6,8 +6,8 @@ namespace Dst.Cli.Commands;
 /// <summary><c>completion</c>: prints the script that teaches a shell to complete our lines.</summary>
 internal static class CompletionCommand
 {
-    // Each script hands the line up to the cursor to the [suggest] directive, its first word replaced by the plain name, which the
-    // directive expects; where nothing is suggested the shell completes file names.
+    // Each script hands the line up to the cursor to the [suggest] directive, its first word replaced by the
+    // plain name, which the directive expects; where nothing is suggested the shell completes file names.
     private const string Bash = """
         # dstctl completion for bash: source <(dstctl completion bash)
         _dstctl()

@@ -44,13 +44,15 @@ internal static class DoctorCommand
             daemon.Host.Limits, runDirectory, cancellation);
         var process = new ProcessChecks(files, info?.Pid);
         var storage = new StorageChecks(files, devices);
-        string? stateDirectory = info?.StateDirectory ?? daemon.Host.Variable(StateDirectory.Variable);
+        string statePath = info?.StateDirectory
+            ?? daemon.Host.Variable(StateDirectory.Variable)
+            ?? StateDirectory.DefaultPath;
         return
         [
             .. new KernelChecks(files).All(process.Effective),
             .. process.All(),
             storage.Directory("run directory", runDirectory.Path),
-            storage.Directory("state directory", string.IsNullOrEmpty(stateDirectory) ? StateDirectory.DefaultPath : stateDirectory),
+            storage.Directory("state directory", statePath),
             reachable,
             .. storage.Swaps(),
         ];
@@ -69,7 +71,8 @@ internal static class DoctorCommand
                 CultureInfo.InvariantCulture, $"version {info.Version}, pid {info.Pid}, {devices.Count} devices");
             Check check = string.Equals(info.Version, CommandLine.Version, StringComparison.Ordinal)
                 ? new Check(Name, CheckState.Ok, found)
-                : new Check(Name, CheckState.Warn, $"{found}; dstctl is {CommandLine.Version}", "systemctl restart dstd");
+                : new Check(
+                    Name, CheckState.Warn, $"{found}; dstctl is {CommandLine.Version}", "systemctl restart dstd");
             return (check, info, devices);
         }
         catch (ControlException failure)

@@ -21,7 +21,7 @@ internal static class RemoveDeviceCommand
             $"Seconds to wait for passing users such as udev (default {DefaultTimeoutSeconds}).");
         var command = new Verb(
             "remove-device",
-            "Flush a device and take it away. Refuses while it is mounted, swapped on or held; the nodes keep their data.",
+            "Flush a device and take it away; the nodes keep their data. Refuses while it is mounted or held.",
             "dstctl remove-device disk1",
             "dstctl remove-device disk1 --timeout 60",
             "dstctl remove-device disk1 --force")

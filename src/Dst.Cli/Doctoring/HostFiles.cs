@@ -47,7 +47,7 @@ internal sealed class HostFiles(string root)
         }
     }
 
-    /// <summary>Tries whether a file can be made in a directory, and leaves nothing behind. Null: it can; else why not.</summary>
+    /// <summary>Tries to make a file in a directory, and leaves nothing behind. Null: it can; else why not.</summary>
     public string? WriteFault(string directory)
     {
         string probe = $"{Resolve(directory)}/.dstctl-doctor-{Environment.ProcessId}";

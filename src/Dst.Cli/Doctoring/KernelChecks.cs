@@ -12,8 +12,9 @@ internal sealed class KernelChecks(HostFiles files)
 
     private readonly string _release = files.Text("/proc/sys/kernel/osrelease") ?? "unknown";
 
-    private static string NewKernel =>
-        $"apt-get install linux-image-{(RuntimeInformation.OSArchitecture == Architecture.Arm64 ? "arm64" : "amd64")} && reboot";
+    private static string NewKernel => RuntimeInformation.OSArchitecture == Architecture.Arm64
+        ? "apt-get install linux-image-arm64 && reboot"
+        : "apt-get install linux-image-amd64 && reboot";
 
     /// <summary>All of them.</summary>
     /// <param name="capabilities">Of the process that will use the kernel.</param>
@@ -30,17 +31,26 @@ internal sealed class KernelChecks(HostFiles files)
         Version? version = Parse(_release);
         if (version is null)
         {
-            return new Check(Name, CheckState.Warn, $"release '{_release}' cannot be read; {Recommended} or newer is recommended", "uname -r");
+            return new Check(
+                Name,
+                CheckState.Warn,
+                $"release '{_release}' cannot be read; {Recommended} or newer is recommended",
+                "uname -r");
         }
 
         if (version < FirstWithUblk)
         {
-            return new Check(Name, CheckState.Missing, $"{_release} is older than {FirstWithUblk}, the first with ublk", NewKernel);
+            return new Check(
+                Name, CheckState.Missing, $"{_release} is older than {FirstWithUblk}, the first with ublk", NewKernel);
         }
 
-        return version < Recommended
-            ? new Check(Name, CheckState.Warn, $"{_release} is older than {Recommended}, the oldest that is recommended", NewKernel)
-            : new Check(Name, CheckState.Ok, _release);
+        if (version < Recommended)
+        {
+            return new Check(
+                Name, CheckState.Warn, $"{_release} is older than {Recommended}, the oldest recommended", NewKernel);
+        }
+
+        return new Check(Name, CheckState.Ok, _release);
     }
 
     private Check Ublk()
@@ -55,10 +65,13 @@ internal sealed class KernelChecks(HostFiles files)
         if (MiscMinor("ublk-control") is { } minor)
         {
             return new Check(
-                Name, CheckState.Missing, $"the driver is loaded, but {Control} is not here (a container?)", $"mknod -m 600 {Control} c 10 {minor}");
+                Name,
+                CheckState.Missing,
+                $"the driver is loaded, but {Control} is not here (a container?)",
+                $"mknod -m 600 {Control} c 10 {minor}");
         }
 
-        if (files.Lines($"/lib/modules/{_release}/modules.dep").Any(l => l.Split(':')[0].Contains("/ublk_drv.ko", StringComparison.Ordinal)))
+        if (files.Lines($"/lib/modules/{_release}/modules.dep").Any(IsUblkModule))
         {
             return new Check(
                 Name,
@@ -69,13 +82,15 @@ internal sealed class KernelChecks(HostFiles files)
 
         return Configured("CONFIG_BLK_DEV_UBLK") switch
         {
-            false => new Check(Name, CheckState.Missing, $"kernel {_release} is built without CONFIG_BLK_DEV_UBLK", NewKernel),
+            false => new Check(
+                Name, CheckState.Missing, $"kernel {_release} is built without CONFIG_BLK_DEV_UBLK", NewKernel),
             true => new Check(
                 Name,
                 CheckState.Missing,
                 $"kernel {_release} has CONFIG_BLK_DEV_UBLK, but its modules are not installed",
                 $"apt-get install linux-image-{_release} && modprobe ublk_drv"),
-            null => new Check(Name, CheckState.Missing, $"no {Control}, and no module ublk_drv for kernel {_release}", "modprobe ublk_drv"),
+            null => new Check(
+                Name, CheckState.Missing, $"no {Control}, and no module ublk_drv for {_release}", "modprobe ublk_drv"),
         };
     }
 
@@ -98,19 +113,16 @@ internal sealed class KernelChecks(HostFiles files)
         };
     }
 
-    /// <summary>Whether the kernel was built with an option; null when no copy of its configuration is at hand.</summary>
+    private static bool IsUblkModule(string dependencies) =>
+        dependencies.Split(':')[0].Contains("/ublk_drv.ko", StringComparison.Ordinal);
+
+    /// <summary>Whether the kernel was built with an option; null when no copy of its configuration is there.</summary>
     private bool? Configured(string option)
     {
-        foreach (string path in new[] { "/proc/config.gz", $"/boot/config-{_release}", $"/lib/modules/{_release}/config" })
-        {
-            if (files.Text(path) is { } text)
-            {
-                return text.Split('\n').Any(l =>
-                    string.Equals(l, $"{option}=y", StringComparison.Ordinal) || string.Equals(l, $"{option}=m", StringComparison.Ordinal));
-            }
-        }
-
-        return null;
+        string[] copies = ["/proc/config.gz", $"/boot/config-{_release}", $"/lib/modules/{_release}/config"];
+        string? text = copies.Select(files.Text).FirstOrDefault(t => t is not null);
+        string[] builtIn = [$"{option}=y", $"{option}=m"];
+        return text?.Split('\n').Any(line => builtIn.Contains(line, StringComparer.Ordinal));
     }
 
     private string? MiscMinor(string name) => files.Lines("/proc/misc")

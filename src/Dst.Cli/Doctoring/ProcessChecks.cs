@@ -19,15 +19,15 @@ internal readonly record struct Capabilities(ulong Mask)
     public bool Has(int bit) => (Mask >> bit & 1) == 1;
 }
 
-/// <summary>What the process that serves devices may do: dstd when it runs, else this one, in whose place dstd would be started.</summary>
+/// <summary>What the process that serves devices may do: dstd when it runs, else this one, which would start it.</summary>
 /// <param name="files">The host.</param>
 /// <param name="daemonPid">Process id of dstd; null when it does not answer.</param>
 internal sealed class ProcessChecks(HostFiles files, int? daemonPid)
 {
     private const long EnoughFiles = 4096;
 
-    private readonly string _process = daemonPid?.ToString(CultureInfo.InvariantCulture) ?? "self";
-    private readonly string _who = daemonPid is null ? "this process" : $"dstd ({daemonPid.Value.ToString(CultureInfo.InvariantCulture)})";
+    private readonly string _process = daemonPid is null ? "self" : $"{daemonPid}";
+    private readonly string _who = daemonPid is null ? "this process" : $"dstd ({daemonPid})";
 
     /// <summary>What the process has; nothing when that cannot be read.</summary>
     public Capabilities Effective
@@ -36,8 +36,9 @@ internal sealed class ProcessChecks(HostFiles files, int? daemonPid)
         {
             string? mask = files.Lines($"/proc/{_process}/status")
                 .FirstOrDefault(l => l.StartsWith("CapEff:", StringComparison.Ordinal))?["CapEff:".Length..].Trim();
-            return new Capabilities(
-                ulong.TryParse(mask, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong bits) ? bits : 0);
+            bool known = ulong.TryParse(
+                mask, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong bits);
+            return new Capabilities(known ? bits : 0);
         }
     }
 
@@ -79,7 +80,8 @@ internal sealed class ProcessChecks(HostFiles files, int? daemonPid)
 
         // Root without it means that something took it away: a container or a unit.
         string mend = IsRoot
-            ? $"start the container with --cap-add={name["CAP_".Length..]}, or let the unit keep it: CapabilityBoundingSet={name}"
+            ? $"start the container with --cap-add={name["CAP_".Length..]}, or let the unit keep it "
+                + $"(CapabilityBoundingSet={name})"
             : AsRoot;
         return new Check(name, CheckState.Missing, $"{_who} does not have it", mend);
     }
@@ -94,13 +96,14 @@ internal sealed class ProcessChecks(HostFiles files, int? daemonPid)
             .Split(' ', StringSplitOptions.RemoveEmptyEntries) ?? [];
         string hard = words.Length >= 2 ? words[1] : "unknown";
         bool enough = string.Equals(hard, "unlimited", StringComparison.Ordinal)
-            || (long.TryParse(hard, NumberStyles.None, CultureInfo.InvariantCulture, out long limit) && limit >= EnoughFiles);
+            || (long.TryParse(hard, NumberStyles.None, CultureInfo.InvariantCulture, out long limit)
+                && limit >= EnoughFiles);
         return enough
             ? new Check(Name, CheckState.Ok, $"{_who} may open {hard}")
             : new Check(
                 Name,
                 CheckState.Warn,
-                $"{_who} may open {hard}, fewer than the {EnoughFiles.ToString(CultureInfo.InvariantCulture)} that many nodes need",
-                $"ulimit -Hn {EnoughFiles.ToString(CultureInfo.InvariantCulture)}; for a unit: LimitNOFILE={EnoughFiles.ToString(CultureInfo.InvariantCulture)}");
+                $"{_who} may open {hard}, fewer than the {EnoughFiles} that many nodes need",
+                $"ulimit -Hn {EnoughFiles} before dstd is started, or LimitNOFILE={EnoughFiles} in its unit");
     }
 }

@@ -21,14 +21,20 @@ internal sealed partial class StorageChecks(HostFiles files, IReadOnlyList<Devic
             existing = parent;
         }
 
-        string place = string.Equals(existing, path, StringComparison.Ordinal) ? path : $"{path} (to be made in {existing})";
+        bool isThere = string.Equals(existing, path, StringComparison.Ordinal);
+        string place = isThere ? path : $"{path} (to be made in {existing})";
         return files.WriteFault(existing) is { } fault
-            ? new Check(name, CheckState.Missing, $"{place} cannot be written: {fault}", $"sudo install -d -m 0755 {path}; df {existing}")
+            ? new Check(
+                name,
+                CheckState.Missing,
+                $"{place} cannot be written: {fault}",
+                $"sudo install -d -m 0755 {Quote(path)} && df {Quote(existing)}")
             : new Check(name, CheckState.Ok, place);
     }
 
     /// <summary>
-    /// Swap on a DST device: the target may need memory that only this swap could free (U-51). One check for each, or one that all is well.
+    /// Swap on a DST device: the target may need memory that only this swap could free (U-51). One check each,
+    /// or one that all is well.
     /// </summary>
     public IEnumerable<Check> Swaps()
     {
@@ -48,7 +54,10 @@ internal sealed partial class StorageChecks(HostFiles files, IReadOnlyList<Devic
             {
                 any = true;
                 yield return new Check(
-                    Name, CheckState.Missing, $"{swap} lies on {owner}: under memory pressure the host can hang for ever", $"swapoff {swap}");
+                    Name,
+                    CheckState.Missing,
+                    $"{swap} lies on {owner}: under memory pressure the host can hang for ever",
+                    $"swapoff {Quote(swap)}");
             }
         }
 
@@ -58,21 +67,24 @@ internal sealed partial class StorageChecks(HostFiles files, IReadOnlyList<Devic
         }
     }
 
-    /// <summary>The DST device that a block device is, is a partition of, or is stacked upon; null when there is none.</summary>
+    /// <summary>The DST device that a block device is, is a partition of, or is stacked upon; null when none.</summary>
     private string? DeviceBelow(string blockName, int depth)
     {
         Match ublk = UblkName().Match(blockName);
         if (ublk.Success)
         {
             int id = int.Parse(ublk.Groups["id"].ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture);
-            return devices is null
-                ? $"the ublk device {blockName}"
-                : devices.FirstOrDefault(d => d.UblkId == id) is { } device ? $"DST device {device.Name} ({blockName})" : null;
+            if (devices is null)
+            {
+                return $"the ublk device {blockName}";
+            }
+
+            DeviceStatus? device = devices.FirstOrDefault(d => d.UblkId == id);
+            return device is null ? null : $"DST device {device.Name} ({blockName})";
         }
 
-        return depth == 0
-            ? null
-            : files.Names($"/sys/class/block/{blockName}/slaves").Select(s => DeviceBelow(s, depth - 1)).FirstOrDefault(d => d is not null);
+        string[] below = depth == 0 ? [] : files.Names($"/sys/class/block/{blockName}/slaves");
+        return below.Select(name => DeviceBelow(name, depth - 1)).FirstOrDefault(found => found is not null);
     }
 
     private string MountSource(string file)
@@ -121,6 +133,12 @@ internal sealed partial class StorageChecks(HostFiles files, IReadOnlyList<Devic
         return plain.ToString();
     }
 
-    [GeneratedRegex(@"^ublkb(?<id>\d{1,9})(p\d+)?$", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, matchTimeoutMilliseconds: 1000)]
+    /// <summary>The path as a shell takes it.</summary>
+    private static string Quote(string path) =>
+        path.All(c => char.IsAsciiLetterOrDigit(c) || c is '/' or '.' or '_' or '-')
+        ? path
+        : $"'{path.Replace("'", "'\\''", StringComparison.Ordinal)}'";
+
+    [GeneratedRegex(@"^ublkb(?<id>\d{1,9})(p\d+)?$", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex UblkName();
 }

@@ -39,7 +39,7 @@ internal sealed partial class CliJson : JsonSerializerContext
     /// <summary>Version of every document.</summary>
     public const int Schema = 1;
 
-    /// <summary>The names of the control plane, indented; paths stay as they are instead of being escaped for the sake of web pages.</summary>
+    /// <summary>Named as in the control plane, indented; paths are not escaped for the sake of web pages.</summary>
     public static CliJson Readable { get; } = new(new JsonSerializerOptions
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,

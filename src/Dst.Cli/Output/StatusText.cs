@@ -3,7 +3,7 @@ using Dst.Control;
 
 namespace Dst.Cli.Output;
 
-/// <summary>The status of devices as people read it: one table, then what there is to say, then details when one device was asked for.</summary>
+/// <summary>The status of devices as people read it: a table, what there is to say, and details of one device.</summary>
 internal static class StatusText
 {
     private const string Absent = "-";
@@ -42,9 +42,7 @@ internal static class StatusText
     /// <summary>How far a preallocation is, for people; null when there is none.</summary>
     public static string? Progress(DeviceStatus device) =>
         device is { ProgressBytes: { } done, ProgressTotalBytes: { } total and > 0 }
-            ? string.Create(
-                CultureInfo.InvariantCulture,
-                $"{HumanSize.Format(done)} of {HumanSize.Format(total)} preallocated ({(Int128)done * 100 / total}%)")
+            ? $"{HumanSize.Format(done)} of {HumanSize.Format(total)} preallocated ({(Int128)done * 100 / total}%)"
             : null;
 
     private static void WriteTable(TextWriter output, IReadOnlyList<DeviceStatus> devices)
@@ -61,9 +59,11 @@ internal static class StatusText
                 ]);
             foreach (NodeStatus node in device.Nodes)
             {
-                string index = node.Index.ToString(CultureInfo.InvariantCulture);
                 table.Add(
-                    [$"  {index}", node.Type, node.State, Size(node.SizeBytes), .. Counters(node.Counters), node.Address]);
+                    [
+                        $"  {node.Index}", node.Type, node.State, Size(node.SizeBytes), .. Counters(node.Counters),
+                        node.Address,
+                    ]);
             }
         }
 
@@ -85,13 +85,12 @@ internal static class StatusText
         foreach (NodeStatus node in device.Nodes)
         {
             string clear = string.Equals(node.State, "poisoned", StringComparison.Ordinal)
-                ? $"; once it is mended: dstctl clear-error {device.Name} {node.Index.ToString(CultureInfo.InvariantCulture)}"
+                ? $"; once it is mended: dstctl clear-error {device.Name} {node.Index}"
                 : string.Empty;
             if (clear.Length > 0 || node.Reason is { Length: > 0 })
             {
                 string why = string.IsNullOrEmpty(node.Reason) ? string.Empty : $": {node.Reason}";
-                yield return string.Create(
-                    CultureInfo.InvariantCulture, $"{device.Name} node {node.Index}: {node.State}{why}{clear}");
+                yield return $"{device.Name} node {node.Index}: {node.State}{why}{clear}";
             }
         }
 
@@ -129,7 +128,9 @@ internal static class StatusText
                 if (Value("count") is not ("0" or Absent))
                 {
                     any = true;
-                    table.Add(Number(node.Index), operation, Value("count"), Value("p50_us"), Value("p99_us"), Value("max_us"));
+                    table.Add(
+                        Number(node.Index), operation,
+                        Value("count"), Value("p50_us"), Value("p99_us"), Value("max_us"));
                 }
             }
         }

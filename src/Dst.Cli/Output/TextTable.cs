@@ -21,7 +21,7 @@ internal sealed class TextTable(params string[] columns)
     public void Write(TextWriter output, bool heading = true)
     {
         List<string[]> rows = heading ? _rows : _rows[1..];
-        int[] widths = [.. Enumerable.Range(0, columns.Length).Select(i => rows.Count == 0 ? 0 : rows.Max(r => r[i].Length))];
+        int[] widths = [.. columns.Select((_, i) => rows.Select(row => row[i].Length).DefaultIfEmpty().Max())];
         foreach (string[] row in rows)
         {
             IEnumerable<string> cells = row.Select((cell, i) =>
