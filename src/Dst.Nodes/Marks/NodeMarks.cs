@@ -1,0 +1,257 @@
+using System.Buffers.Binary;
+using System.Numerics;
+using System.Runtime.InteropServices;
+using Dst.Interop;
+using Dst.Nodes.Backings;
+
+namespace Dst.Nodes.Marks;
+
+/// <summary>Whether a node has lost writes.</summary>
+/// <param name="IsPoisoned">No FLUSH and no FUA of the node may say ok.</param>
+/// <param name="Errno">What the flush failed with, positive; EIO where the record itself was damaged; 0 for a good node.</param>
+/// <param name="UnixTimeSeconds">When the record was written.</param>
+/// <param name="IsDamaged">The record had a bad checksum: until it is cleared nobody knows, so the node counts as poisoned.</param>
+public readonly record struct NodeMark(bool IsPoisoned, int Errno, long UnixTimeSeconds, bool IsDamaged);
+
+/// <summary>The marks file of a device cannot be used; the message is one line for people.</summary>
+/// <param name="message">One line for people.</param>
+public sealed class NodeMarksException(string message) : Exception(message);
+
+/// <summary>
+/// The error marks of a device's nodes (C-16): a failed flush is on the disk before its answer leaves, and outlives
+/// target, daemon and host. One record of 512 bytes per node, so that no write can tear two (C-14); all are written at
+/// creation, so that no later one needs room. Used by one thread at a time; writes block, so never by a queue's.
+/// </summary>
+public sealed unsafe class NodeMarks : IDisposable
+{
+    /// <summary>Records of a file.</summary>
+    public const int MaxNodes = 64;
+
+    /// <summary>Bytes of a record.</summary>
+    public const int RecordBytes = 512;
+
+    /// <summary>Newest format that is understood.</summary>
+    public const uint FormatVersion = 1;
+
+    private const ulong Magic = 0x314b52414d545344; // "DSTMARK1"
+    private const int ChecksumAt = RecordBytes - sizeof(uint);
+    private const int MaxInterrupts = 1000;
+    private const uint Mode = 0x180; // 0600
+
+    private readonly NodeMark[] _marks = new NodeMark[MaxNodes];
+    private readonly byte* _record = (byte*)NativeMemory.AlignedAlloc(RecordBytes, RecordBytes);
+    private int _fd;
+
+    private NodeMarks(int fd) => _fd = fd;
+
+    /// <summary>The mark of a node as last read or written; after a write that failed, the worse of both.</summary>
+    /// <param name="index">0 to 63.</param>
+    public NodeMark this[int index] => _marks[index];
+
+    /// <summary>Makes a file of clean marks, durably; what was there under this name is replaced in one step.</summary>
+    /// <param name="path">Where.</param>
+    /// <exception cref="NodeMarksException">It cannot be made; nothing has changed.</exception>
+    public static NodeMarks Create(string path)
+    {
+        string temporary = path + ".new";
+        int fd = Libc.Open(
+            temporary, LinuxAbi.O_RDWR | LinuxAbi.O_CREAT | LinuxAbi.O_TRUNC | LinuxAbi.O_NOFOLLOW | LinuxAbi.O_CLOEXEC, Mode);
+        if (fd < 0)
+        {
+            throw Cannot("create", path, fd);
+        }
+
+        NodeMarks marks = new(fd);
+        int error = marks.WriteAllClean();
+        error = error < 0 ? error : Libc.Renameat(LinuxAbi.AT_FDCWD, temporary, LinuxAbi.AT_FDCWD, path);
+        if (error < 0)
+        {
+            Libc.Unlinkat(LinuxAbi.AT_FDCWD, temporary);
+        }
+
+        error = error < 0 ? error : FileCreation.SyncFolder(path);
+        if (error < 0)
+        {
+            marks.Dispose();
+            throw Cannot("create", path, error);
+        }
+
+        return marks;
+    }
+
+    /// <summary>Opens the file of an existing device. Records that are damaged or cut off count as poisoned.</summary>
+    /// <param name="path">Where.</param>
+    /// <exception cref="NodeMarksException">It is missing, cannot be read, or is of a newer format; it is left as it is.</exception>
+    public static NodeMarks Open(string path)
+    {
+        int fd = Libc.Open(path, LinuxAbi.O_RDWR | LinuxAbi.O_NOFOLLOW | LinuxAbi.O_NONBLOCK | LinuxAbi.O_CLOEXEC);
+        if (fd < 0)
+        {
+            throw Cannot("open", path, fd);
+        }
+
+        NodeMarks marks = new(fd);
+        try
+        {
+            for (int index = 0; index < MaxNodes; index++)
+            {
+                marks._marks[index] = marks.Read(index, path);
+            }
+
+            return marks;
+        }
+        catch
+        {
+            marks.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Marks a node as having lost writes and makes that durable. Allocates nothing.</summary>
+    /// <param name="index">0 to 63.</param>
+    /// <param name="errno">What the flush failed with; its sign does not matter.</param>
+    /// <returns>0, or -errno: then the mark holds in this object but maybe not on the disk; may be repeated.</returns>
+    public int Poison(int index, int errno)
+    {
+        long now = Now();
+        int positive = errno == int.MinValue ? Errno.EIO : int.Abs(errno);
+        _marks[index] = new NodeMark(true, positive, now, false);
+        return WriteDurably(index, isPoisoned: true, positive, now);
+    }
+
+    /// <summary>Takes a node's mark away, durably. Allocates nothing.</summary>
+    /// <param name="index">0 to 63.</param>
+    /// <returns>0, or -errno: then the mark stays.</returns>
+    public int Clear(int index)
+    {
+        NodeMark old = _marks[index];
+        long now = Now();
+        int result = WriteDurably(index, isPoisoned: false, 0, now);
+        if (result == 0)
+        {
+            _marks[index] = new NodeMark(false, 0, now, false);
+        }
+        else if (old.IsPoisoned)
+        {
+            // The clean record may be on its way to the disk nevertheless; send the old one after it.
+            WriteDurably(index, isPoisoned: true, old.Errno, old.UnixTimeSeconds);
+        }
+
+        return result;
+    }
+
+    /// <summary>Closes the file.</summary>
+    public void Dispose()
+    {
+        if (_fd >= 0)
+        {
+            Libc.Close(_fd);
+            _fd = -1;
+            NativeMemory.AlignedFree(_record);
+        }
+    }
+
+    private static long Now() => DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+
+    private static NodeMarksException Cannot(string what, string path, int error) =>
+        new($"cannot {what} the error marks {path}: {Errno.Describe(error)}; check the state directory");
+
+    /// <summary>CRC-32C.</summary>
+    private static uint Checksum(ReadOnlySpan<byte> data)
+    {
+        uint crc = uint.MaxValue;
+        foreach (byte b in data)
+        {
+            crc = BitOperations.Crc32C(crc, b);
+        }
+
+        return ~crc;
+    }
+
+    private int WriteAllClean()
+    {
+        // Copy-on-write file systems need room even to overwrite; where the flag is unknown it is not needed.
+        int flags = 0;
+        if (Libc.Ioctl(_fd, BlockAbi.FS_IOC_GETFLAGS, ref flags) == 0)
+        {
+            flags |= (int)BlockAbi.FS_NOCOW_FL;
+            Libc.Ioctl(_fd, OpenAbi.FS_IOC_SETFLAGS, ref flags);
+        }
+
+        long now = Now();
+        for (int index = 0; index < MaxNodes; index++)
+        {
+            int result = Write(index, isPoisoned: false, 0, now);
+            if (result < 0)
+            {
+                return result;
+            }
+
+            _marks[index] = new NodeMark(false, 0, now, false);
+        }
+
+        return Libc.Fsync(_fd);
+    }
+
+    private int WriteDurably(int index, bool isPoisoned, int errno, long unixTimeSeconds)
+    {
+        int result = Write(index, isPoisoned, errno, unixTimeSeconds);
+        return result < 0 ? result : Libc.Fdatasync(_fd);
+    }
+
+    private int Write(int index, bool isPoisoned, int errno, long unixTimeSeconds)
+    {
+        ObjectDisposedException.ThrowIf(_fd < 0, this);
+        Span<byte> record = new(_record, RecordBytes);
+        record.Clear();
+        BinaryPrimitives.WriteUInt64LittleEndian(record, Magic);
+        BinaryPrimitives.WriteUInt32LittleEndian(record[8..], FormatVersion);
+        BinaryPrimitives.WriteInt32LittleEndian(record[12..], index);
+        BinaryPrimitives.WriteInt32LittleEndian(record[16..], isPoisoned ? 1 : 0);
+        BinaryPrimitives.WriteInt32LittleEndian(record[20..], errno);
+        BinaryPrimitives.WriteInt64LittleEndian(record[24..], unixTimeSeconds);
+        BinaryPrimitives.WriteUInt32LittleEndian(record[ChecksumAt..], Checksum(record[..ChecksumAt]));
+        for (int attempt = 0; attempt < MaxInterrupts; attempt++)
+        {
+            long written = Libc.Pwrite(_fd, _record, RecordBytes, (long)index * RecordBytes);
+            if (written != -Errno.EINTR)
+            {
+                return written == RecordBytes ? 0 : written < 0 ? (int)written : -Errno.EIO;
+            }
+        }
+
+        return -Errno.EINTR;
+    }
+
+    private NodeMark Read(int index, string path)
+    {
+        Span<byte> record = new(_record, RecordBytes);
+        record.Clear();
+        long got = Libc.Pread(_fd, record, (long)index * RecordBytes);
+        if (got is < 0 and not -Errno.EIO)
+        {
+            throw Cannot("read", path, (int)got);
+        }
+
+        bool isSound = got == RecordBytes
+            && BinaryPrimitives.ReadUInt32LittleEndian(record[ChecksumAt..]) == Checksum(record[..ChecksumAt])
+            && BinaryPrimitives.ReadUInt64LittleEndian(record) == Magic;
+        uint version = BinaryPrimitives.ReadUInt32LittleEndian(record[8..]);
+        if (isSound && version > FormatVersion)
+        {
+            throw new NodeMarksException(
+                $"the error marks {path} have format {version}, this program knows {FormatVersion}; use the newer program");
+        }
+
+        if (!isSound || BinaryPrimitives.ReadInt32LittleEndian(record[12..]) != index)
+        {
+            return new NodeMark(true, Errno.EIO, 0, true);
+        }
+
+        return new NodeMark(
+            BinaryPrimitives.ReadInt32LittleEndian(record[16..]) != 0,
+            BinaryPrimitives.ReadInt32LittleEndian(record[20..]),
+            BinaryPrimitives.ReadInt64LittleEndian(record[24..]),
+            false);
+    }
+}

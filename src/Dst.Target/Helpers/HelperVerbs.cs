@@ -1,0 +1,105 @@
+using Dst.Interop;
+using Dst.Ublk.Control;
+
+namespace Dst.Target.Helpers;
+
+/// <summary>
+/// Short processes for what may sleep in the kernel on somebody's disk: never the target itself, whose own device it might be (U-26), and never
+/// dstd, which may not hang. Exit codes: 0 done, 1 failed, 2 usage, 5 busy. One line on stderr says why.
+/// </summary>
+internal static class HelperVerbs
+{
+    private const int Failed = 1;
+    private const int Usage = 2;
+    private const int Busy = 5;
+
+    /// <summary>Runs a verb.</summary>
+    /// <param name="arguments">Verb and its arguments.</param>
+    /// <returns>Exit code.</returns>
+    public static int Run(ReadOnlySpan<string> arguments)
+    {
+        try
+        {
+            return arguments switch
+            {
+                ["hold", var path] => Hold(path),
+                ["rescan", var path] => Rescan(path),
+                ["delete-device", var id] when int.TryParse(id, out int number) => DeleteDevice(number),
+                _ => Complain(Usage, "usage: dst-target helper hold PATH | rescan PATH | delete-device N"),
+            };
+        }
+        catch (UblkException e)
+        {
+            return Complain(Failed, e.Message);
+        }
+    }
+
+    /// <summary>Opens a disk for itself alone, writes back what is dirty, says so, and keeps it until stdin ends (U-20).</summary>
+    private static int Hold(string path)
+    {
+        int fd = Libc.Open(path, LinuxAbi.O_RDONLY | LinuxAbi.O_EXCL | LinuxAbi.O_CLOEXEC);
+        if (fd < 0)
+        {
+            return Complain(fd == -Errno.EBUSY ? Busy : Failed, $"{path} cannot be opened for removal: {Errno.Describe(-fd)}");
+        }
+
+        int error = Libc.Fsync(fd);
+        if (error < 0)
+        {
+            return Complain(Failed, $"{path} cannot be flushed: {Errno.Describe(-error)}; data written to it may be lost, --force removes it all the same");
+        }
+
+        Console.Out.WriteLine("held");
+        Console.Out.Flush();
+        while (Console.In.ReadLine() is not null)
+        {
+            // Only the end of the input counts.
+        }
+
+        _ = Libc.Close(fd);
+        return 0;
+    }
+
+    /// <summary>Reads the partition table of a disk anew (U-25). A disk without one, or in use, is left as it is.</summary>
+    private static int Rescan(string path)
+    {
+        int fd = Libc.Open(path, LinuxAbi.O_RDONLY | LinuxAbi.O_CLOEXEC);
+        if (fd < 0)
+        {
+            return Complain(Failed, $"{path} cannot be opened: {Errno.Describe(-fd)}");
+        }
+
+        int error = Libc.Ioctl(fd, BlockAbi.BLKRRPART);
+        _ = Libc.Close(fd);
+        return error is 0 or -Errno.EINVAL ? 0 : Complain(error == -Errno.EBUSY ? Busy : Failed, $"{path}: partition table not read: {Errno.Describe(-error)}");
+    }
+
+    /// <summary>Deletes the kernel device of a dead target; any other is left alone (D-03).</summary>
+    private static int DeleteDevice(int id)
+    {
+        using var control = new UblkControl();
+        if (control.TryGetInfo(id) is not { } info)
+        {
+            return 0;
+        }
+
+        if (!info.IsDst)
+        {
+            return Complain(Busy, $"ublk device {id} is not DST's; it is left alone");
+        }
+
+        if (info.State == UblkAbi.UBLK_S_DEV_LIVE)
+        {
+            return Complain(Busy, $"ublk device {id} is live, process {info.Pid} serves it; it is left alone");
+        }
+
+        control.Delete(id);
+        return 0;
+    }
+
+    private static int Complain(int code, string message)
+    {
+        Console.Error.WriteLine($"dst-target: {message}");
+        return code;
+    }
+}
