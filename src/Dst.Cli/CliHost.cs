@@ -1,3 +1,5 @@
+using Dst.Cli.Features;
+
 namespace Dst.Cli;
 
 /// <summary>How long one run waits for what.</summary>
@@ -43,6 +45,9 @@ internal sealed class CliHost
 
     /// <summary>Directory that <c>doctor</c> takes for the root of the host.</summary>
     public string HostRoot { get; init; } = "/";
+
+    /// <summary>The kernel that is asked what it can do.</summary>
+    public IKernelProbe Probe { get; init; } = new KernelProbe();
 
     /// <summary>How long this run waits for what.</summary>
     public CliLimits Limits { get; init; } = new();

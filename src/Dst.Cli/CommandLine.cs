@@ -93,6 +93,7 @@ internal static class CommandLine
         root.Add(ListCommand.Create(daemon));
         root.Add(StatusCommand.Create(daemon));
         root.Add(ClearErrorCommand.Create(daemon));
+        root.Add(FeaturesCommand.Create(host));
         root.Add(DoctorCommand.Create(daemon));
         root.Add(CompletionCommand.Create(host));
         return root;

@@ -6,7 +6,7 @@ namespace Dst.Cli;
 /// <summary>Names of devices for completion while somebody types: soon, silent, never a failure.</summary>
 internal static class DeviceNames
 {
-    /// <summary>Names of all devices of the instance that the line means; none when it does not answer at once.</summary>
+    /// <summary>Names of all devices of the instance that the line means; none when it is slow to answer.</summary>
     public static IEnumerable<string> Complete(DaemonAccess daemon, ParseResult parsed)
     {
         try

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Dst.Cli.Features;
 
 namespace Dst.Cli.Tests;
 
@@ -49,6 +50,7 @@ internal static class Cli
             Variable = name => setting.Variables.GetValueOrDefault(name),
             WorkingDirectory = setting.WorkingDirectory,
             HostRoot = setting.HostRoot,
+            Probe = setting.Probe,
             Limits = setting.Limits,
         };
         string[] all = setting.RunPath is null ? args : [.. args, "--run-dir", setting.RunPath];
@@ -102,6 +104,8 @@ internal sealed record Setting
     public string WorkingDirectory { get; init; } = "/work/here";
 
     public string HostRoot { get; init; } = "/nonexistent";
+
+    public IKernelProbe Probe { get; init; } = new FakeKernel();
 
     public CliLimits Limits { get; init; } = new();
 

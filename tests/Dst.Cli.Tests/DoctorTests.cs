@@ -143,6 +143,21 @@ public sealed class DoctorTests
     }
 
     [Fact]
+    public async Task AFilteredIoUringIsFound()
+    {
+        using var host = new FakeHost();
+        var setting = new Setting
+        {
+            HostRoot = host.Root,
+            RunPath = "/nonexistent",
+            Probe = new FakeKernel { RingFeatures = null },
+        };
+        Outcome outcome = await Cli.RunAsync(setting, "doctor");
+        Assert.Contains("missing  io_uring ", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("seccomp", outcome.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task NothingIsLeftBehind()
     {
         using var host = new FakeHost();

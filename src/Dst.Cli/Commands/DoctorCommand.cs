@@ -49,7 +49,7 @@ internal static class DoctorCommand
             ?? StateDirectory.DefaultPath;
         return
         [
-            .. new KernelChecks(files).All(process.Effective),
+            .. new KernelChecks(files, daemon.Host.Probe).All(process.Effective),
             .. process.All(),
             storage.Directory("run directory", runDirectory.Path),
             storage.Directory("state directory", statePath),

@@ -1,11 +1,14 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
+using Dst.Cli.Features;
+using Dst.Control;
 
 namespace Dst.Cli.Doctoring;
 
 /// <summary>What the kernel must have: version, ublk, io_uring (D-17).</summary>
 /// <param name="files">The host.</param>
-internal sealed class KernelChecks(HostFiles files)
+/// <param name="probe">Its kernel.</param>
+internal sealed class KernelChecks(HostFiles files, IKernelProbe probe)
 {
     private static readonly Version FirstWithUblk = new(6, 0);
     private static readonly Version Recommended = new(6, 12);
@@ -105,12 +108,28 @@ internal sealed class KernelChecks(HostFiles files)
             "2" => new Check(Name, CheckState.Missing, $"{Setting} is 2: switched off for everybody", Mend),
             "1" when !capabilities.Has(Capabilities.SysAdmin) =>
                 new Check(Name, CheckState.Missing, $"{Setting} is 1: only for CAP_SYS_ADMIN", Mend),
-            "1" => new Check(Name, CheckState.Ok, $"{Setting} is 1, and CAP_SYS_ADMIN is there"),
             null when Configured("CONFIG_IO_URING") == false =>
                 new Check(Name, CheckState.Missing, $"kernel {_release} is built without CONFIG_IO_URING", NewKernel),
-            null => new Check(Name, CheckState.Ok, $"the kernel has no {Setting}"),
-            _ => new Check(Name, CheckState.Ok, $"{Setting} is {disabled}"),
+            _ => TryIoUring(Name),
         };
+    }
+
+    /// <summary>What no setting shows: a filter of system calls around this process.</summary>
+    private Check TryIoUring(string name)
+    {
+        try
+        {
+            _ = probe.IoUring();
+            return new Check(name, CheckState.Ok, "a ring can be made");
+        }
+        catch (ControlException failure)
+        {
+            return new Check(
+                name,
+                CheckState.Missing,
+                failure.Message,
+                "let the container's seccomp profile pass io_uring_setup, io_uring_enter and io_uring_register");
+        }
     }
 
     private static bool IsUblkModule(string dependencies) =>

@@ -19,7 +19,7 @@ internal readonly record struct Capabilities(ulong Mask)
     public bool Has(int bit) => (Mask >> bit & 1) == 1;
 }
 
-/// <summary>What the process that serves devices may do: dstd when it runs, else this one, which would start it.</summary>
+/// <summary>What the process that serves devices may do: dstd when it runs, else this one.</summary>
 /// <param name="files">The host.</param>
 /// <param name="daemonPid">Process id of dstd; null when it does not answer.</param>
 internal sealed class ProcessChecks(HostFiles files, int? daemonPid)

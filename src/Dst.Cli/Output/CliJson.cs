@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Dst.Cli.Doctoring;
+using Dst.Cli.Features;
 using Dst.Control;
 
 namespace Dst.Cli.Output;
@@ -29,11 +30,20 @@ internal sealed record ListEntry(string Name, string State, string? BlockDevice)
 /// <param name="Checks">In the order they were made.</param>
 internal sealed record DoctorDocument(int Schema, bool Healthy, IReadOnlyList<Check> Checks);
 
+/// <summary>Output of <c>features --json</c>.</summary>
+/// <param name="Schema">Version of the document; grows when a field changes its meaning or goes.</param>
+/// <param name="Kernel">Release of the running kernel.</param>
+/// <param name="Features">Features of the groups that could be asked.</param>
+/// <param name="Errors">Why the others could not, one line each.</param>
+internal sealed record FeaturesDocument(
+    int Schema, string Kernel, IReadOnlyList<Feature> Features, IReadOnlyList<string> Errors);
+
 /// <summary>Serialisation of what the CLI prints, made at build time.</summary>
 [JsonSourceGenerationOptions(GenerationMode = JsonSourceGenerationMode.Metadata)]
 [JsonSerializable(typeof(StatusDocument))]
 [JsonSerializable(typeof(ListDocument))]
 [JsonSerializable(typeof(DoctorDocument))]
+[JsonSerializable(typeof(FeaturesDocument))]
 internal sealed partial class CliJson : JsonSerializerContext
 {
     /// <summary>Version of every document.</summary>

@@ -3,7 +3,7 @@ using Dst.Control;
 
 namespace Dst.Cli.Output;
 
-/// <summary>The status of devices as people read it: a table, what there is to say, and details of one device.</summary>
+/// <summary>The status of devices as people read it: a table, what is to be said, details of one device.</summary>
 internal static class StatusText
 {
     private const string Absent = "-";
