@@ -1,0 +1,96 @@
+using System.Diagnostics;
+using Dst.Cli.Output;
+using Dst.Control;
+
+namespace Dst.Cli;
+
+/// <summary>
+/// Waits for an operation of the daemon that may take long, without a limit of its own: it shows how far the daemon is,
+/// and gives up only when the daemon answers nothing any more.
+/// </summary>
+/// <param name="host">Where progress is shown, when it is a terminal.</param>
+/// <param name="client">The daemon.</param>
+/// <param name="name">The device.</param>
+/// <param name="doing">What is done, for people: "adding disk1".</param>
+internal sealed class LongOperation(CliHost host, DaemonClient client, string name, string doing)
+{
+    private const string ClearLine = "\r\u001b[K";
+
+    private bool _lineShown;
+
+    /// <summary>Runs it to its end.</summary>
+    /// <exception cref="ControlException">It failed, or the daemon hangs.</exception>
+    public async Task<T> RunAsync<T>(Func<CancellationToken, Task<T>> operation, CancellationToken cancellation)
+    {
+        host.Undertaking = $"dstd goes on {doing}; see 'dstctl status {name}'";
+        using var abandon = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        Task<T> work = operation(abandon.Token);
+        try
+        {
+            TimeSpan interval = host.IsErrorTerminal ? host.Limits.WatchedInterval : host.Limits.UnwatchedInterval;
+            long lastAnswer = Stopwatch.GetTimestamp();
+            while (await Task.WhenAny(work, Task.Delay(interval, cancellation)) != work)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                if (await LookAsync(cancellation))
+                {
+                    lastAnswer = Stopwatch.GetTimestamp();
+                }
+                else if (Stopwatch.GetElapsedTime(lastAnswer) > host.Limits.Silence)
+                {
+                    throw new ControlException(
+                        ControlErrorCode.TimedOut,
+                        $"dstd has answered nothing for {host.Limits.Silence.TotalSeconds:0} s while {doing}; "
+                        + "look at its log");
+                }
+            }
+
+            T result = await work;
+            host.Undertaking = null;
+            return result;
+        }
+        finally
+        {
+            Clear();
+            await abandon.CancelAsync();
+            // Its outcome is known or nobody's any more; it only must not end as an unobserved failure.
+            await work.ContinueWith(static _ => { }, TaskScheduler.Default);
+        }
+    }
+
+    /// <summary>Asks how far it is. False when the daemon did not answer.</summary>
+    private async Task<bool> LookAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            Show(await client.GetDeviceAsync(name, cancellation));
+            return true;
+        }
+        catch (ControlException failure)
+        {
+            // Not known yet, or gone already: an answer all the same.
+            return failure.Error.Code is not (ControlErrorCode.TimedOut or ControlErrorCode.Unreachable);
+        }
+    }
+
+    private void Show(DeviceStatus device)
+    {
+        if (host.IsErrorTerminal)
+        {
+            string? detail = StatusText.Progress(device) ?? device.Reason;
+            string line = detail is null ? $"{doing}: {device.State}" : $"{doing}: {device.State}, {detail}";
+            host.Error.Write($"{ClearLine}{Printable.Line(line)}");
+            host.Error.Flush();
+            _lineShown = true;
+        }
+    }
+
+    private void Clear()
+    {
+        if (_lineShown)
+        {
+            host.Error.Write(ClearLine);
+            host.Error.Flush();
+        }
+    }
+}
