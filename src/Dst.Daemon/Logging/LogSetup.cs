@@ -13,7 +13,7 @@ internal static class LogSetup
     /// <summary>Logs to standard error, one line an event.</summary>
     /// <param name="json">One JSON document a line instead of text for people.</param>
     /// <param name="level">Least level that is logged.</param>
-    public static Serilog.ILogger Create(bool json, LogEventLevel level)
+    public static Serilog.Core.Logger Create(bool json, LogEventLevel level)
     {
         LoggerConfiguration configuration = new LoggerConfiguration()
             .MinimumLevel.Is(level)
