@@ -10,6 +10,7 @@ namespace Dst.Control;
     AllowTrailingCommas = false)]
 [JsonSerializable(typeof(DeviceRequest))]
 [JsonSerializable(typeof(DeviceRecord))]
+[JsonSerializable(typeof(DeviceGeometry))]
 [JsonSerializable(typeof(DeviceStatus))]
 [JsonSerializable(typeof(DeviceStatus[]))]
 [JsonSerializable(typeof(DaemonInfo))]

@@ -109,6 +109,9 @@ public sealed record DeviceRecord
 
     /// <summary>Null as long as creation has not come to the point where the kernel may show the device (D-02).</summary>
     public DeviceGeometry? Geometry { get; init; }
+
+    /// <summary>Removal has come to the point of no return: whoever finds this ends it instead of bringing the device back (D-02).</summary>
+    public bool Removing { get; init; }
 }
 
 /// <summary>A device as people and scripts see it.</summary>

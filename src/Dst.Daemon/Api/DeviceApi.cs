@@ -1,0 +1,116 @@
+using Dst.Control;
+using Dst.Daemon.Devices;
+using Dst.Daemon.Logging;
+
+namespace Dst.Daemon.Api;
+
+/// <summary>The HTTP API, version 1. Every failure is a <see cref="ControlError"/> document.</summary>
+/// <param name="manager">The devices.</param>
+/// <param name="info">What the daemon says of itself.</param>
+/// <param name="log">The log.</param>
+internal sealed class DeviceApi(DeviceManager manager, DaemonInfo info, ILogger log)
+{
+    /// <summary>Version of the API.</summary>
+    public const int Version = 1;
+
+    private readonly TaskCompletionSource _open = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private static readonly TimeSpan DefaultRemovalTimeout = TimeSpan.FromSeconds(10);
+
+    /// <summary>Lets requests through, which wait until then.</summary>
+    public void Open() => _open.TrySetResult();
+
+    /// <summary>Adds the routes.</summary>
+    public void Map(WebApplication app)
+    {
+        app.Use(next => context => GuardAsync(context, next));
+        app.MapGet("/v1/version", (RequestDelegate)VersionAsync);
+        app.MapGet("/v1/devices", (RequestDelegate)ListAsync);
+        app.MapGet("/v1/devices/{name}", (RequestDelegate)StatusAsync);
+        app.MapPost("/v1/devices", (RequestDelegate)CreateAsync);
+        app.MapDelete("/v1/devices/{name}", (RequestDelegate)RemoveAsync);
+        app.MapPost("/v1/devices/{name}/clear-error", (RequestDelegate)ClearErrorAsync);
+    }
+
+    private async Task GuardAsync(HttpContext context, RequestDelegate next)
+    {
+        try
+        {
+            await _open.Task.WaitAsync(context.RequestAborted).ConfigureAwait(false);
+            await next(context).ConfigureAwait(false);
+            if (context.Response is { HasStarted: false, StatusCode: StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed })
+            {
+                ControlError unknown = new(
+                    ControlErrorCode.Usage, $"{context.Request.Method} {context.Request.Path} is not in API version {Version}");
+                await Replies.SendErrorAsync(context, unknown, context.Response.StatusCode).ConfigureAwait(false);
+            }
+        }
+        catch (ControlException e)
+        {
+            await Replies.SendErrorAsync(context, e.Error).ConfigureAwait(false);
+        }
+        catch (BadHttpRequestException e)
+        {
+            await RefuseAsync(context, e).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            // The client has gone; whatever it began goes on.
+        }
+        catch (Exception e) when (!context.Response.HasStarted)
+        {
+            log.RequestFailed(e, context.Request.Method, context.Request.Path);
+            await Replies.SendErrorAsync(context, new(ControlErrorCode.Failure, "internal error; the log of dstd says more"))
+                .ConfigureAwait(false);
+        }
+    }
+
+    private static Task RefuseAsync(HttpContext context, BadHttpRequestException e)
+    {
+        context.Response.Headers.Connection = "close";
+        string message = e.StatusCode == StatusCodes.Status413PayloadTooLarge
+            ? $"request body is longer than {Requests.MaxBodyBytes} bytes"
+            : $"request is refused: {e.Message}";
+        return Replies.SendErrorAsync(context, new(ControlErrorCode.Usage, message), e.StatusCode);
+    }
+
+    private Task VersionAsync(HttpContext context) =>
+        Replies.SendAsync(context, StatusCodes.Status200OK, info, ControlJson.Default.DaemonInfo);
+
+    private async Task ListAsync(HttpContext context)
+    {
+        DeviceStatus[] devices = await manager.StatusAsync().ConfigureAwait(false);
+        await Replies.SendAsync(context, StatusCodes.Status200OK, devices, ControlJson.Default.DeviceStatusArray).ConfigureAwait(false);
+    }
+
+    private async Task StatusAsync(HttpContext context)
+    {
+        DeviceStatus device = await manager.StatusAsync(NameOf(context)).ConfigureAwait(false);
+        await Replies.SendAsync(context, StatusCodes.Status200OK, device, ControlJson.Default.DeviceStatus).ConfigureAwait(false);
+    }
+
+    private async Task CreateAsync(HttpContext context)
+    {
+        TimeSpan timeout = Requests.Timeout(context, Timeout.InfiniteTimeSpan);
+        DeviceRequest request = await Requests.ReadAsync(context, Requests.Device).ConfigureAwait(false);
+        DeviceStatus device = await manager.CreateAsync(request, timeout).ConfigureAwait(false);
+        await Replies.SendAsync(context, StatusCodes.Status201Created, device, ControlJson.Default.DeviceStatus).ConfigureAwait(false);
+    }
+
+    private async Task RemoveAsync(HttpContext context)
+    {
+        bool force = Requests.Flag(context, "force");
+        TimeSpan timeout = Requests.Timeout(context, DefaultRemovalTimeout);
+        RemovalReport report = await manager.RemoveAsync(NameOf(context), force, timeout).ConfigureAwait(false);
+        await Replies.SendAsync(context, StatusCodes.Status200OK, report, ControlJson.Default.RemovalReport).ConfigureAwait(false);
+    }
+
+    private async Task ClearErrorAsync(HttpContext context)
+    {
+        ClearErrorRequest request = await Requests.ReadAsync(context, Requests.ClearError).ConfigureAwait(false);
+        await manager.ClearErrorAsync(NameOf(context), request.Index).ConfigureAwait(false);
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private static string NameOf(HttpContext context) => (string?)context.Request.RouteValues["name"] ?? "";
+}

@@ -1,0 +1,168 @@
+using System.Reflection;
+using System.Text;
+using Dst.Control;
+using Dst.Daemon.Api;
+using Dst.Daemon.Devices;
+using Dst.Daemon.Kernel;
+using Dst.Daemon.Logging;
+using Dst.Daemon.Store;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Serilog;
+using ILogger = Microsoft.Extensions.Logging.ILogger;
+
+namespace Dst.Daemon;
+
+/// <summary>One running daemon: locks, directories, socket, devices. Made by <see cref="StartAsync"/>, ended by disposal; targets go on.</summary>
+internal sealed class DaemonHost : IAsyncDisposable
+{
+    private const int MaxConnections = 64;
+    private const int PrivateUmask = 0x3f;
+    private const int UsualUmask = 0x12;
+    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+    private const UnixFileMode Listable = OwnerOnly
+        | UnixFileMode.GroupRead | UnixFileMode.GroupExecute | UnixFileMode.OtherRead | UnixFileMode.OtherExecute;
+
+    private static readonly TimeSpan HeadersTimeout = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan IdleTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(15);
+
+    private readonly List<InstanceLock> _locks;
+    private readonly WebApplication _app;
+    private readonly DeviceManager _manager;
+
+    private DaemonHost(List<InstanceLock> locks, WebApplication app, DeviceManager manager)
+    {
+        _locks = locks;
+        _app = app;
+        _manager = manager;
+    }
+
+    /// <summary>Version of the program.</summary>
+    public static string Version =>
+        typeof(DaemonHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
+
+    /// <summary>Takes the locks (D-05), then the socket (D-07), then cares for the devices.</summary>
+    /// <exception cref="ControlException">Another daemon is there, or a path is too long.</exception>
+    /// <exception cref="IOException">A directory cannot be used.</exception>
+    public static async Task<DaemonHost> StartAsync(DaemonOptions options, Serilog.ILogger logger)
+    {
+        CheckSocketPath(options.Run);
+        MakeDirectories(options);
+        List<InstanceLock> locks = TakeLocks(options);
+        WebApplication? app = null;
+        try
+        {
+            app = Build(options, logger);
+            ILogger log = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("dstd");
+            DeviceManager manager = new(new DeviceServices(options, new RecordStore(options.State), log));
+            DaemonInfo info = new(Version, DeviceApi.Version, Environment.ProcessId, options.Run.Path, options.State.Path);
+            DeviceApi api = new(manager, info, log);
+            api.Map(app);
+            app.Lifetime.ApplicationStopping.Register(manager.BeginStop);
+            await BindAsync(app, options.Run.DaemonSocket).ConfigureAwait(false);
+            manager.Start();
+            api.Open();
+            log.Serving(Version, options.Run.DaemonSocket, options.State.Path);
+            return new(locks, app, manager);
+        }
+        catch
+        {
+            if (app is not null)
+            {
+                await app.DisposeAsync().ConfigureAwait(false);
+            }
+
+            locks.ForEach(each => each.Dispose());
+            throw;
+        }
+    }
+
+    /// <summary>Waits for SIGTERM, SIGINT or the service manager.</summary>
+    public Task WaitAsync() => _app.WaitForShutdownAsync();
+
+    /// <summary>Ends the daemon, never a live target.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _manager.BeginStop();
+        await _app.StopAsync().ConfigureAwait(false);
+        await _manager.StopAsync().ConfigureAwait(false);
+        await _app.DisposeAsync().ConfigureAwait(false);
+        _manager.Dispose();
+        _locks.ForEach(each => each.Dispose());
+    }
+
+    private static void CheckSocketPath(RunDirectory run)
+    {
+        if (!Path.IsPathRooted(run.Path) || Encoding.UTF8.GetByteCount(run.DaemonSocket) > RunDirectory.MaxSocketPathBytes)
+        {
+            throw new ControlException(
+                ControlErrorCode.Usage,
+                $"run directory {run.Path}: must be absolute, and {run.DaemonSocket} at most {RunDirectory.MaxSocketPathBytes} bytes");
+        }
+    }
+
+    private static void MakeDirectories(DaemonOptions options)
+    {
+        MakeDirectory(options.Run.Path, Listable);
+        MakeDirectory(options.Run.Devices, Listable);
+        MakeDirectory(options.Run.Targets, OwnerOnly);
+        MakeDirectory(options.State.Path, OwnerOnly);
+        MakeDirectory(options.State.Devices, OwnerOnly);
+    }
+
+    private static void MakeDirectory(string path, UnixFileMode mode)
+    {
+        Directory.CreateDirectory(path, mode);
+        File.SetUnixFileMode(path, mode);
+    }
+
+    private static List<InstanceLock> TakeLocks(DaemonOptions options)
+    {
+        List<InstanceLock> locks = [];
+        try
+        {
+            locks.Add(InstanceLock.Take(options.Run.DaemonLock));
+            locks.Add(InstanceLock.Take(options.State.DaemonLock));
+            return locks;
+        }
+        catch
+        {
+            locks.ForEach(each => each.Dispose());
+            throw;
+        }
+    }
+
+    private static WebApplication Build(DaemonOptions options, Serilog.ILogger logger)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = "/" });
+        builder.Logging.ClearProviders();
+        builder.Services.AddSerilog(logger);
+        builder.Services.AddSystemd();
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = ShutdownTimeout);
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = Requests.MaxBodyBytes;
+            kestrel.Limits.MaxConcurrentConnections = MaxConnections;
+            kestrel.Limits.RequestHeadersTimeout = HeadersTimeout;
+            kestrel.Limits.KeepAliveTimeout = IdleTimeout;
+            kestrel.ListenUnixSocket(options.Run.DaemonSocket, listen => listen.Protocols = HttpProtocols.Http1);
+        });
+        return builder.Build();
+    }
+
+    // The lock is ours, so nobody listens on a socket that is still there (D-07); the new one is private from its first moment.
+    private static async Task BindAsync(WebApplication app, string socket)
+    {
+        File.Delete(socket);
+        _ = Native.SetUmask(PrivateUmask);
+        try
+        {
+            await app.StartAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            _ = Native.SetUmask(UsualUmask);
+        }
+    }
+}

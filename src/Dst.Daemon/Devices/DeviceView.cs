@@ -1,0 +1,43 @@
+using Dst.Control;
+
+namespace Dst.Daemon.Devices;
+
+/// <summary>Names of the states that a device shows.</summary>
+internal static class DeviceState
+{
+    public const string Creating = "creating";
+    public const string Starting = "starting";
+    public const string Live = "live";
+    public const string Stopping = "stopping";
+    public const string Failed = "failed";
+}
+
+/// <summary>What a worker shows of its device: replaced as a whole, so that readers take no lock and wait for nobody (D-09).</summary>
+/// <param name="State">One of <see cref="DeviceState"/>.</param>
+/// <param name="Record">The record as stored; null when there is none that can be read.</param>
+internal sealed record DeviceView(string State, DeviceRecord? Record)
+{
+    /// <summary>Why it is in that state.</summary>
+    public string? Reason { get; init; }
+
+    /// <summary>Process id of the target while it runs.</summary>
+    public int? Pid { get; init; }
+
+    /// <summary>Path of the block device while live.</summary>
+    public string? BlockDevice { get; init; }
+
+    /// <summary>Bytes preallocated.</summary>
+    public long? ProgressBytes { get; init; }
+
+    /// <summary>Bytes to preallocate.</summary>
+    public long? ProgressTotalBytes { get; init; }
+
+    /// <summary>What an operator should know.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+
+    /// <summary>Number of the device: the one it has, or the one it asked for.</summary>
+    public int? UblkId => Record?.Geometry?.UblkId ?? Record?.Request.Id;
+
+    /// <summary>True while the kernel shows the device.</summary>
+    public bool IsLive => string.Equals(State, DeviceState.Live, StringComparison.Ordinal);
+}

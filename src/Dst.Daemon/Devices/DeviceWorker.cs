@@ -1,0 +1,665 @@
+using Dst.Control;
+using Dst.Daemon.Kernel;
+using Dst.Daemon.Logging;
+using Dst.Daemon.Store;
+
+namespace Dst.Daemon.Devices;
+
+/// <summary>
+/// Everything that is done to one device, one operation at a time; a stuck one blocks no other device and no status (D-09). Any thread may call;
+/// a second operation is refused as busy.
+/// </summary>
+internal sealed class DeviceWorker : IDisposable
+{
+    private readonly DeviceServices _services;
+    private readonly Action<DeviceWorker> _onGone;
+    private readonly Func<DeviceWorker, int, ControlError?> _claimId;
+    private readonly SemaphoreSlim _operation = new(1, 1);
+    private CancellationTokenSource _cancel;
+    private readonly CancellationToken _lifetime;
+    private readonly QueueAttributes _attributes;
+    private readonly Lock _viewLock = new();
+    private volatile DeviceView _view;
+    private TargetSession? _session;
+    private StoredRecord? _stored;
+    private volatile string _doing = "";
+    private volatile bool _gone;
+
+    /// <summary>Makes a worker that does nothing yet.</summary>
+    /// <param name="services">What it works with.</param>
+    /// <param name="name">Name of the device.</param>
+    /// <param name="view">What it shows at first.</param>
+    /// <param name="onGone">Called once when the device exists no more.</param>
+    /// <param name="claimId">Answers why a number cannot be this device's, null when it can.</param>
+    /// <param name="lifetime">Ends with the daemon.</param>
+    public DeviceWorker(
+        DeviceServices services,
+        string name,
+        DeviceView view,
+        Action<DeviceWorker> onGone,
+        Func<DeviceWorker, int, ControlError?> claimId,
+        CancellationToken lifetime)
+    {
+        _services = services;
+        Name = name;
+        _view = view;
+        _onGone = onGone;
+        _claimId = claimId;
+        _lifetime = lifetime;
+        _cancel = CancellationTokenSource.CreateLinkedTokenSource(lifetime);
+        _attributes = new QueueAttributes(services.Helpers, services.Options);
+    }
+
+    /// <summary>Name of the device.</summary>
+    public string Name { get; }
+
+    /// <summary>What the device shows now; never waits.</summary>
+    public DeviceView View => _view;
+
+    /// <summary>The creation or the restore, which outlives the call that began it.</summary>
+    public Task Work { get; private set; } = Task.CompletedTask;
+
+    /// <summary>Begins the creation; its outcome is that of <see cref="Work"/>.</summary>
+    public void Create(DeviceRecord record) => Work = Task.Run(() => CreateAsync(record));
+
+    /// <summary>Begins adoption or restore from what was found at start, tried again for as long as it takes.</summary>
+    public void Restore(StoredRecord stored)
+    {
+        _stored = stored;
+        Work = Task.Run(RestoreLoopAsync);
+    }
+
+    /// <summary>The write cache mode of the kernel device; waits a moment at most.</summary>
+    public Task<string?> WriteCacheAsync() =>
+        _view is { IsLive: true, UblkId: { } id } ? _attributes.WriteCacheAsync(id) : Task.FromResult<string?>(null);
+
+    /// <summary>Removes the device.</summary>
+    /// <param name="force">Whoever uses it, and whatever is lost.</param>
+    /// <param name="timeout">How long passing openers, flush and requests in flight may take.</param>
+    /// <returns>What was lost.</returns>
+    /// <exception cref="ControlException">Why it was not removed.</exception>
+    public async Task<RemovalReport> RemoveAsync(bool force, TimeSpan timeout)
+    {
+        bool creating = string.Equals(_doing, DeviceState.Creating, StringComparison.Ordinal);
+        bool restoring = string.Equals(_doing, DeviceState.Starting, StringComparison.Ordinal);
+        bool giveUp = (creating && force) || restoring || (_stored is not null && _session is null);
+        if (giveUp)
+        {
+            await _cancel.CancelAsync().ConfigureAwait(false);
+        }
+
+        await EnterAsync(DeviceState.Stopping, giveUp ? timeout : TimeSpan.Zero).ConfigureAwait(false);
+        try
+        {
+            if (_gone)
+            {
+                return new RemovalReport([$"device {Name} was being created; creation was given up"]);
+            }
+
+            return _session is { } session
+                ? await RemoveLiveAsync(session, force, timeout).ConfigureAwait(false)
+                : await RemoveDeadAsync(force).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is IOException or TimeoutException)
+        {
+            throw new ControlException(ControlErrorCode.Failure, $"device {Name} is not removed: {e.Message.ReplaceLineEndings(" ")}");
+        }
+        catch (OperationCanceledException)
+        {
+            throw new ControlException(ControlErrorCode.Failure, $"device {Name} is not removed: dstd is stopping");
+        }
+        finally
+        {
+            Leave();
+            ResumeRestore();
+        }
+    }
+
+    /// <summary>Has the target clear the error mark of a node, or of all.</summary>
+    /// <exception cref="ControlException">It is not running, or refused.</exception>
+    public async Task ClearErrorAsync(int? nodeIndex)
+    {
+        await EnterAsync("clear-error", TimeSpan.Zero).ConfigureAwait(false);
+        try
+        {
+            if (_session is not { } session)
+            {
+                throw new ControlException(
+                    ControlErrorCode.Failure, $"device {Name} is not running; its error marks can be cleared once it is live again");
+            }
+
+            await session.ReconnectAsync(_lifetime).ConfigureAwait(false);
+            TargetRequest request = new() { RequestId = 0, Command = TargetProtocol.TargetCommand.ClearError, NodeIndex = nodeIndex };
+            await session.AskAsync(request, "clearing errors of", _services.Timing.Start, _lifetime).ConfigureAwait(false);
+        }
+        catch (TimeoutException e)
+        {
+            throw new ControlException(ControlErrorCode.TimedOut, e.Message);
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    /// <summary>Closes the connection to the target, which goes on when it is live.</summary>
+    public void Dispose() => _session?.Dispose();
+
+    private async Task EnterAsync(string doing, TimeSpan wait)
+    {
+        if (!await _operation.WaitAsync(wait).ConfigureAwait(false))
+        {
+            string what = _doing switch
+            {
+                DeviceState.Creating => "it is being created; remove-device --force gives that up",
+                DeviceState.Starting => "it is being brought back",
+                DeviceState.Stopping => "it is being removed",
+                "" => "another operation has it",
+                var other => $"{other} has it",
+            };
+            throw new ControlException(ControlErrorCode.Busy, $"device {Name} is busy: {what}");
+        }
+
+        _doing = doing;
+    }
+
+    private void Leave()
+    {
+        _doing = "";
+        _operation.Release();
+    }
+
+    // A removal that was refused must not end the tries to bring the device back.
+    private void ResumeRestore()
+    {
+        if (!_gone && _session is null && _stored is { } stored && _cancel.IsCancellationRequested && !_lifetime.IsCancellationRequested)
+        {
+            _cancel = CancellationTokenSource.CreateLinkedTokenSource(_lifetime);
+            Restore(stored);
+        }
+    }
+
+    private void Show(Func<DeviceView, DeviceView> change)
+    {
+        lock (_viewLock)
+        {
+            _view = change(_view);
+        }
+    }
+
+    private void Save(DeviceRecord record)
+    {
+        _services.Store.Save(record);
+        Show(view => view with { Record = record });
+    }
+
+    private void OnTargetEvent(TargetReply reply) => Show(view => view with
+    {
+        ProgressBytes = reply.ProgressBytes ?? view.ProgressBytes,
+        ProgressTotalBytes = reply.ProgressTotalBytes ?? view.ProgressTotalBytes,
+        Reason = reply.Waiting ?? view.Reason,
+    });
+
+    private async Task CreateAsync(DeviceRecord record)
+    {
+        await EnterAsync(DeviceState.Creating, Timeout.InfiniteTimeSpan).ConfigureAwait(false);
+        try
+        {
+            try
+            {
+                Save(record);
+            }
+            catch (ControlException)
+            {
+                Vanish();
+                throw;
+            }
+
+            BringUpResult result = await BringUpAsync(record).ConfigureAwait(false);
+            if (result.Error is { } error)
+            {
+                _services.Log.CreationFailed(Name, error.Message);
+                RollBack(error, result.Unclean);
+                throw new ControlException(error.Code, error.Message);
+            }
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    private async Task<BringUpResult> BringUpAsync(DeviceRecord record)
+    {
+        BringUp way = new(_services, record, Save, OnTargetEvent);
+        BringUpResult result = await way.RunAsync(id => _claimId(this, id), _cancel.Token).ConfigureAwait(false);
+        if (result.Session is { } session)
+        {
+            await RescanAsync(result.BlockDevice).ConfigureAwait(false);
+            GoLive(session, result.Record, result.BlockDevice);
+            _services.Log.DeviceLive(Name, result.BlockDevice, session.Process.Pid);
+        }
+
+        return result;
+    }
+
+    // U-25: where the kernel was told not to scan for partitions while the device started, it scans now; else this changes nothing.
+    private async Task RescanAsync(string blockDevice)
+    {
+        try
+        {
+            HelperResult result = await _services.Helpers.RescanAsync(blockDevice).ConfigureAwait(false);
+            if (result.ExitCode != HelperResult.Done)
+            {
+                _services.Log.DeviceWarning(Name, $"partition table of {blockDevice} was not read: {result.Text}");
+            }
+        }
+        catch (IOException e)
+        {
+            _services.Log.DeviceWarning(Name, e.Message);
+        }
+    }
+
+    private void RollBack(ControlError error, ControlError? unclean)
+    {
+        if (unclean is null)
+        {
+            try
+            {
+                _services.Store.Remove(Name);
+                Vanish();
+                return;
+            }
+            catch (ControlException e)
+            {
+                unclean = e.Error;
+            }
+        }
+
+        Show(view => view with
+        {
+            State = DeviceState.Failed,
+            Reason = $"creation failed ({error.Message}) and is not undone ({unclean.Message}); remove it",
+        });
+    }
+
+    private void GoLive(TargetSession session, DeviceRecord record, string blockDevice)
+    {
+        _session = session;
+        List<string> warnings = _stored?.Warning is { } warning ? [warning] : [];
+        if (_services.Links.Set(Name, blockDevice) is { } linkProblem)
+        {
+            warnings.Add(linkProblem);
+        }
+
+        Show(_ => new DeviceView(DeviceState.Live, record)
+        {
+            Pid = session.Process.Pid,
+            BlockDevice = blockDevice,
+            Warnings = warnings,
+        });
+        _ = WatchAsync(session);
+    }
+
+    private void Vanish()
+    {
+        _gone = true;
+        _onGone(this);
+    }
+
+    private async Task WatchAsync(TargetSession session)
+    {
+        await session.Process.Exited.ConfigureAwait(false);
+        await _operation.WaitAsync(CancellationToken.None).ConfigureAwait(false);
+        try
+        {
+            if (ReferenceEquals(_session, session) && !_lifetime.IsCancellationRequested)
+            {
+                _doing = DeviceState.Stopping;
+                await BuryAsync(session).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    private async Task BuryAsync(TargetSession session)
+    {
+        string how = await session.Process.EndAsync().ConfigureAwait(false);
+        session.Dispose();
+        _session = null;
+        _stored = null;
+        DeviceView view = _view;
+        Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = $"{how}; clearing up" });
+        ControlError? left = await _services.Leftovers.ClearAsync(Name, view.UblkId).ConfigureAwait(false);
+        if (left is null && view.Record is { Removing: true })
+        {
+            try
+            {
+                Forget();
+                return;
+            }
+            catch (ControlException e)
+            {
+                left = e.Error;
+            }
+        }
+
+        string reason = left is null
+            ? $"{how}; remove the device, or restart dstd to bring it back"
+            : $"{how}, and {left.Message}; remove the device";
+        _services.Log.DeviceFailed(Name, reason);
+        Show(old => old with { Reason = reason });
+    }
+
+    private void Forget()
+    {
+        // Records first: a crash in between leaves a mark nobody reads, never a device without its mark (C-16).
+        _services.Store.Remove(Name);
+        File.Delete(_services.Options.State.DeviceMarks(Name));
+        _services.Log.DeviceRemoved(Name);
+        Vanish();
+    }
+
+    private async Task<RemovalReport> RemoveLiveAsync(TargetSession session, bool force, TimeSpan timeout)
+    {
+        DeviceView before = _view;
+        int ublkId = before.UblkId ?? throw new ControlException(ControlErrorCode.Failure, $"device {Name} has no number");
+        Removal removal = new(_services, session, Name, ublkId, before.BlockDevice ?? BlockDevice.PathOf(ublkId), timeout);
+        DeviceHold? hold = force
+            ? await removal.SecureByForceAsync().ConfigureAwait(false)
+            : await removal.SecureAsync(_lifetime).ConfigureAwait(false);
+        await using (hold)
+        {
+            bool gone = await StopAsync(session, removal, hold, force).ConfigureAwait(false);
+            if (!gone && !force)
+            {
+                throw new ControlException(
+                    ControlErrorCode.TimedOut,
+                    $"device {Name}: target (pid {session.Process.Pid}) is still stopping; it is removed when that ends, or by --force");
+            }
+        }
+
+        await EndLiveAsync(session, ublkId).ConfigureAwait(false);
+        if (removal.Notes.Count > 0)
+        {
+            _services.Log.DeviceForced(Name, string.Join("; ", removal.Notes));
+        }
+
+        return new RemovalReport(removal.Notes);
+    }
+
+    private async Task<bool> StopAsync(TargetSession session, Removal removal, DeviceHold? hold, bool force)
+    {
+        DeviceView before = _view;
+        DeviceRecord record = before.Record!;
+        bool marked = false;
+        try
+        {
+            await session.ReconnectAsync(_lifetime).ConfigureAwait(false);
+            Save(record with { Removing = true });
+            marked = true;
+            Show(view => view with { State = DeviceState.Stopping });
+            return await removal.StopAsync(hold, force).ConfigureAwait(false);
+        }
+        catch (ControlException) when (!force)
+        {
+            Show(view => view with { State = before.State });
+            if (marked)
+            {
+                Save(record with { Removing = false });
+            }
+
+            throw;
+        }
+        catch (ControlException)
+        {
+            // By force: the process is killed next, its device ends with it.
+            return false;
+        }
+    }
+
+    private async Task EndLiveAsync(TargetSession session, int ublkId)
+    {
+        if (!await session.Process.EndWithinAsync(_services.Timing.ProcessEnd, Name, _services.Log).ConfigureAwait(false))
+        {
+            throw new ControlException(
+                ControlErrorCode.TimedOut, $"device {Name}: target (pid {session.Process.Pid}) hangs in the kernel and does not end");
+        }
+
+        session.Dispose();
+        _session = null;
+        if (await _services.Leftovers.ClearAsync(Name, ublkId).ConfigureAwait(false) is { } left)
+        {
+            Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = $"stopped, but {left.Message}; remove it again" });
+            throw new ControlException(left.Code, $"device {Name} is stopped, but {left.Message}; remove it again");
+        }
+
+        Forget();
+    }
+
+    private async Task<RemovalReport> RemoveDeadAsync(bool force)
+    {
+        if (_stored is { Untouchable: true, Problem: { } untouchable })
+        {
+            throw new ControlException(ControlErrorCode.Failure, $"device {Name} is not removed: {untouchable}");
+        }
+
+        if (_stored is { Record: null, Problem: { } problem } && !force)
+        {
+            throw new ControlException(ControlErrorCode.Failure, $"device {Name} is not removed: {problem}; --force removes it all the same");
+        }
+
+        List<string> notes = [];
+        await StopStrangerAsync(force, notes).ConfigureAwait(false);
+        ControlError? left = await _services.Leftovers.ClearAsync(Name, _view.UblkId).ConfigureAwait(false);
+        if (left is { Code: not ControlErrorCode.Busy })
+        {
+            throw new ControlException(left.Code, $"device {Name} is not removed: {left.Message}");
+        }
+
+        Forget();
+        return new RemovalReport(notes);
+    }
+
+    // A target that this daemon could not adopt may still serve the device.
+    private async Task StopStrangerAsync(bool force, List<string> notes)
+    {
+        using TargetConnection? connection = await TargetConnection.OpenAsync(
+            _services.Options.Run.TargetSocket(Name), _services.Timing.Hello, static _ => { }, _lifetime).ConfigureAwait(false);
+        if (connection is null)
+        {
+            return;
+        }
+
+        if (!force)
+        {
+            throw new ControlException(
+                ControlErrorCode.Busy, $"device {Name}: target (pid {connection.Process.Pid}) still serves it; --force ends that");
+        }
+
+        TargetProcess process = TargetProcess.Adopt(connection.Process);
+        TargetSession session = new(_services, Name, process, connection);
+        TargetRequest stop = new() { RequestId = 0, Command = TargetProtocol.TargetCommand.Stop, FailPending = true };
+        try
+        {
+            await session.AskAsync(stop, "stopping", _services.Timing.StopGrace, _lifetime).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is ControlException or TimeoutException)
+        {
+            notes.Add($"{e.Message}; killed");
+        }
+
+        notes.Add($"target (pid {process.Pid}) was ended with whatever it had not written");
+        if (!await process.EndWithinAsync(_services.Timing.ProcessEnd, Name, _services.Log).ConfigureAwait(false))
+        {
+            throw new ControlException(ControlErrorCode.TimedOut, $"device {Name}: target (pid {process.Pid}) does not end");
+        }
+    }
+
+    private async Task RestoreLoopAsync()
+    {
+        TimeSpan pause = _services.Timing.RetryFirst;
+        string lastReason = "";
+        try
+        {
+            while (true)
+            {
+                await EnterAsync(DeviceState.Starting, Timeout.InfiniteTimeSpan).ConfigureAwait(false);
+                RestoreOutcome outcome;
+                try
+                {
+                    outcome = await RestoreOnceAsync().ConfigureAwait(false);
+                }
+                finally
+                {
+                    Leave();
+                }
+
+                if (outcome.Reason is null)
+                {
+                    return;
+                }
+
+                string again = outcome.Final ? "" : $"; tried again every {pause.TotalSeconds:0.#} s";
+                if (!string.Equals(lastReason, outcome.Reason, StringComparison.Ordinal))
+                {
+                    _services.Log.DeviceFailed(Name, outcome.Reason);
+                    lastReason = outcome.Reason;
+                }
+
+                Show(view => view with { State = DeviceState.Failed, Reason = outcome.Reason + again, Pid = outcome.Pid });
+                if (outcome.Final)
+                {
+                    return;
+                }
+
+                await Task.Delay(pause, _cancel.Token).ConfigureAwait(false);
+                pause = pause * 2 < _services.Timing.RetryLongest ? pause * 2 : _services.Timing.RetryLongest;
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Removed, or the daemon ends; a target that was not live yet undoes itself.
+        }
+    }
+
+    private async Task<RestoreOutcome> RestoreOnceAsync()
+    {
+        _cancel.Token.ThrowIfCancellationRequested();
+        StoredRecord stored = _stored!;
+        try
+        {
+            if (await FindRunningAsync().ConfigureAwait(false) is { } found)
+            {
+                return found;
+            }
+
+            DeviceRecord? record = _view.Record;
+            if (record is null && stored.Problem is { } problem)
+            {
+                return new(problem, Final: true);
+            }
+
+            ControlError? left = await _services.Leftovers.ClearAsync(Name, _view.UblkId).ConfigureAwait(false);
+            if (left is not null && !(record is { Geometry: null } && left.Code == ControlErrorCode.Busy))
+            {
+                return new(left.Message);
+            }
+
+            if (record is { Geometry: null, Removing: false } && stored.Warning is { } warning)
+            {
+                return new($"{warning}, and that one is not complete; remove the device and add it again", Final: true);
+            }
+
+            return record is null or { Removing: true } or { Geometry: null }
+                ? EndUnfinished(record)
+                : new((await BringUpAsync(record).ConfigureAwait(false)).Error?.Message);
+        }
+        catch (ControlException e)
+        {
+            return new(e.Message);
+        }
+    }
+
+    // D-02: what an earlier daemon left half made is rolled back, what it left half removed is ended.
+    private RestoreOutcome EndUnfinished(DeviceRecord? record)
+    {
+        if (record is null)
+        {
+            Vanish();
+            return new(null);
+        }
+
+        Forget();
+        if (record.Removing)
+        {
+            _services.Log.RemovalEnded(Name);
+        }
+        else
+        {
+            _services.Log.CreationRolledBack(Name);
+        }
+
+        return new(null);
+    }
+
+    // Null when nobody serves the device, so that it may be brought back.
+    private async Task<RestoreOutcome?> FindRunningAsync()
+    {
+        TargetConnection? connection = await TargetConnection.OpenAsync(
+            _services.Options.Run.TargetSocket(Name), _services.Timing.Hello, static _ => { }, _cancel.Token).ConfigureAwait(false);
+        if (connection is null)
+        {
+            return null;
+        }
+
+        TargetProcess process = TargetProcess.Adopt(connection.Process);
+        if (TargetHelloCheck.Problem(connection.Hello, Name) is { } problem)
+        {
+            connection.Dispose();
+            return new(problem, Pid: process.Pid);
+        }
+
+        if (connection.Hello is { State: DeviceState.Live, Geometry: { } geometry })
+        {
+            if (_view.Record is { } record)
+            {
+                Adopt(new TargetSession(_services, Name, process, connection), record, geometry);
+                return new(null);
+            }
+
+            connection.Dispose();
+            string why = _stored?.Problem ?? "no record of it is kept";
+            return new($"{why}; its target (pid {process.Pid}) goes on, --force ends it", Pid: process.Pid);
+        }
+
+        bool stopping = string.Equals(connection.Hello.State, DeviceState.Stopping, StringComparison.Ordinal);
+        Task<bool> end = stopping
+            ? process.WaitAsync(_services.Timing.ProcessEnd)
+            : process.EndWithinAsync(_services.Timing.ProcessEnd, Name, _services.Log);
+        connection.Dispose();
+        return await end.ConfigureAwait(false) ? null : new($"target (pid {process.Pid}) is {connection.Hello.State}", Pid: process.Pid);
+    }
+
+    private void Adopt(TargetSession session, DeviceRecord record, DeviceGeometry geometry)
+    {
+        DeviceRecord adopted = record with { Geometry = record.Geometry ?? geometry, Removing = false };
+        if (record.Geometry is null || record.Removing || _stored?.Warning is not null)
+        {
+            Save(adopted);
+            Save(adopted);
+        }
+
+        GoLive(session, adopted, BlockDevice.PathOf(geometry.UblkId));
+        _services.Log.DeviceAdopted(Name, session.Process.Pid);
+    }
+
+    /// <summary>How one try to bring a device back ended.</summary>
+    /// <param name="Reason">Null when there is nothing left to do.</param>
+    /// <param name="Final">Trying again cannot help.</param>
+    /// <param name="Pid">The process that is in the way.</param>
+    private sealed record RestoreOutcome(string? Reason, bool Final = false, int? Pid = null);
+}

@@ -1,0 +1,69 @@
+using System.Globalization;
+using Dst.Control;
+using Dst.Daemon.Kernel;
+using Dst.Daemon.Logging;
+
+namespace Dst.Daemon.Devices;
+
+/// <summary>Clears away what a dead target leaves: socket, status tree, link, kernel device (D-03, D-07). Any thread, never while the target runs.</summary>
+internal sealed class Leftovers(DaemonOptions options, HelperRunner helpers, DeviceLinks links, ILogger log)
+{
+    /// <summary>Clears everything.</summary>
+    /// <param name="name">Name of the device.</param>
+    /// <param name="ublkId">Its number where known; the status tree may know it otherwise.</param>
+    /// <returns>Null, or what could not be cleared.</returns>
+    public async Task<ControlError?> ClearAsync(string name, int? ublkId)
+    {
+        int? id = ublkId ?? IdInTree(name);
+        ControlError? problem = id is { } known ? await DeleteKernelDeviceAsync(known).ConfigureAwait(false) : null;
+        try
+        {
+            File.Delete(options.Run.TargetSocket(name));
+            if (Directory.Exists(options.Run.Device(name)))
+            {
+                Directory.Delete(options.Run.Device(name), recursive: true);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            problem ??= new(ControlErrorCode.Failure, $"leftovers of device {name} cannot be removed: {e.Message}");
+        }
+
+        if (id is { } number && problem is null)
+        {
+            links.Remove(name, BlockDevice.PathOf(number));
+        }
+
+        if (problem is not null)
+        {
+            log.DeviceWarning(name, problem.Message);
+        }
+
+        return problem;
+    }
+
+    private int? IdInTree(string name) => int.TryParse(
+        Tolerant.FirstLine($"{options.Run.Device(name)}/{StatusTree.UblkId}"), NumberStyles.None, CultureInfo.InvariantCulture, out int id)
+        ? id
+        : null;
+
+    private async Task<ControlError?> DeleteKernelDeviceAsync(int ublkId)
+    {
+        try
+        {
+            HelperResult result = await helpers.DeleteDeviceAsync(ublkId).ConfigureAwait(false);
+            string why = result.Text.Length == 0 ? "" : $": {result.Text}";
+            return result.ExitCode switch
+            {
+                HelperResult.Done => null,
+                HelperResult.BusyExit => new(ControlErrorCode.Busy, $"ublk device {ublkId} belongs to somebody else or is alive{why}"),
+                null => new(ControlErrorCode.TimedOut, $"ublk device {ublkId} is not deleted yet{why}"),
+                _ => new(ControlErrorCode.Failure, $"ublk device {ublkId} cannot be deleted{why}"),
+            };
+        }
+        catch (IOException e)
+        {
+            return new(ControlErrorCode.Failure, e.Message);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+using System.ComponentModel;
+using System.Diagnostics;
+using System.Globalization;
+using Dst.Control;
+using Dst.Daemon.Kernel;
+using Dst.Daemon.Logging;
+
+namespace Dst.Daemon.Devices;
+
+/// <summary>
+/// The process that serves one device, started by this daemon or adopted from an earlier one. It outlives the daemon however that ends:
+/// it has its own session, no pipe to us, and an empty standard input. Any thread.
+/// </summary>
+internal sealed class TargetProcess
+{
+    private const int SignalExitBase = 128;
+    private static readonly TimeSpan ExitCodeWait = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan KillWait = TimeSpan.FromSeconds(3);
+
+    private readonly Process? _child;
+    private readonly ProcessHandle _handle;
+
+    private TargetProcess(Process? child, ProcessHandle handle)
+    {
+        _child = child;
+        _handle = handle;
+    }
+
+    /// <summary>Process id.</summary>
+    public int Pid => _handle.Pid;
+
+    /// <summary>Completes when the process has ended.</summary>
+    public Task Exited => _handle.Exited;
+
+    /// <summary>Takes over a process found at its socket.</summary>
+    public static TargetProcess Adopt(ProcessHandle handle) => new(null, handle);
+
+    /// <summary>Starts the target of one device.</summary>
+    /// <exception cref="ControlException">The program cannot be started.</exception>
+    public static TargetProcess Start(DaemonOptions options, string name)
+    {
+        ProcessStartInfo start = new(options.TargetBinary, ["--run-dir", options.Run.Path, "--name", name])
+        {
+            UseShellExecute = false,
+            WorkingDirectory = "/",
+        };
+        start.Environment.Remove("NOTIFY_SOCKET");
+        start.Environment.Remove("WATCHDOG_USEC");
+        start.Environment.Remove("WATCHDOG_PID");
+        try
+        {
+            Process child = Process.Start(start)!;
+            ProcessHandle handle = ProcessHandle.Open(child.Id)
+                ?? throw new ControlException(ControlErrorCode.Failure, $"target of device {name} ended at once");
+            return new(child, handle);
+        }
+        catch (Win32Exception e)
+        {
+            throw new ControlException(
+                ControlErrorCode.Failure, $"target program {options.TargetBinary} cannot be started: {e.Message}; see dstd --target-binary");
+        }
+    }
+
+    /// <summary>Waits for the end; false when the limit came first.</summary>
+    public Task<bool> WaitAsync(TimeSpan limit) => _handle.WaitAsync(limit);
+
+    /// <summary>How the process ended, for people. Only the parent learns the exit code.</summary>
+    public async Task<string> EndAsync()
+    {
+        if (_child is null || !await HelperRunner.EndsAsync(_child, ExitCodeWait).ConfigureAwait(false))
+        {
+            return $"target (pid {Pid}) ended";
+        }
+
+        return _child.ExitCode > SignalExitBase
+            ? $"target (pid {Pid}) ended by signal {SignalName(_child.ExitCode - SignalExitBase)}"
+            : $"target (pid {Pid}) ended with exit code {_child.ExitCode}";
+    }
+
+    /// <summary>Waits for the end, and makes it happen when it does not come.</summary>
+    /// <param name="limit">How long the process has to end by itself.</param>
+    /// <param name="name">Its device, for the log.</param>
+    /// <param name="log">Told when not even a kill ends it.</param>
+    /// <returns>False when it is left behind.</returns>
+    public async Task<bool> EndWithinAsync(TimeSpan limit, string name, ILogger log)
+    {
+        if (await WaitAsync(limit).ConfigureAwait(false))
+        {
+            return true;
+        }
+
+        _handle.Kill();
+        if (await WaitAsync(KillWait).ConfigureAwait(false))
+        {
+            return true;
+        }
+
+        log.TargetLeftBehind(name, Pid);
+        return false;
+    }
+
+    private static string SignalName(int signal) => signal switch
+    {
+        4 => "4 (SIGILL)",
+        6 => "6 (SIGABRT)",
+        7 => "7 (SIGBUS)",
+        9 => "9 (SIGKILL)",
+        11 => "11 (SIGSEGV)",
+        15 => "15 (SIGTERM)",
+        _ => signal.ToString(CultureInfo.InvariantCulture),
+    };
+}

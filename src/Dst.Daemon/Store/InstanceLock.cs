@@ -1,0 +1,49 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text;
+using Dst.Control;
+using Dst.Daemon.Kernel;
+using Microsoft.Win32.SafeHandles;
+
+namespace Dst.Daemon.Store;
+
+/// <summary>Keeps a second daemon off one directory for the life of this process (D-05). The kernel drops it with the process, however that ends.</summary>
+internal sealed class InstanceLock : IDisposable
+{
+    private const int MaxPidBytes = 16;
+
+    private readonly SafeFileHandle _file;
+
+    private InstanceLock(SafeFileHandle file) => _file = file;
+
+    /// <summary>Takes the lock.</summary>
+    /// <param name="path">The lock file; made when absent, never removed.</param>
+    /// <exception cref="ControlException">Another daemon has it.</exception>
+    public static InstanceLock Take(string path)
+    {
+        SafeFileHandle file = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+        File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        if (Native.Lock(file, Native.LockExclusive | Native.LockNonBlocking) != 0)
+        {
+            string why = Marshal.GetLastPInvokeError() == Native.ErrorWouldBlock
+                ? $"another dstd{OwnerOf(file)} holds it; choose another --run-dir and --state-dir"
+                : Native.LastErrorText();
+            file.Dispose();
+            throw new ControlException(ControlErrorCode.Busy, $"{path} cannot be locked: {why}");
+        }
+
+        RandomAccess.SetLength(file, 0);
+        RandomAccess.Write(file, Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n")), 0);
+        return new(file);
+    }
+
+    /// <summary>Gives it back.</summary>
+    public void Dispose() => _file.Dispose();
+
+    private static string OwnerOf(SafeFileHandle file)
+    {
+        byte[] text = new byte[MaxPidBytes];
+        int length = RandomAccess.Read(file, text, 0);
+        return length == 0 ? "" : $" (pid {Encoding.ASCII.GetString(text, 0, length).Trim()})";
+    }
+}

@@ -1,0 +1,105 @@
+using System.Globalization;
+using System.IO.Hashing;
+using System.Runtime.InteropServices;
+using System.Text;
+using System.Text.Json;
+using Dst.Control;
+
+namespace Dst.Daemon.Store;
+
+/// <summary>What a record file turned out to be.</summary>
+internal enum RecordVerdict
+{
+    /// <summary>Whole and known.</summary>
+    Good,
+
+    /// <summary>No such file.</summary>
+    Absent,
+
+    /// <summary>Torn, altered or not a record.</summary>
+    Damaged,
+
+    /// <summary>Written by a newer dstd: not to be touched (D-21).</summary>
+    Newer,
+}
+
+/// <summary>
+/// The form of a record on disk: {"format":1,"checksum":"xxh64 of the body's bytes","body":{…}} (D-01). Any thread.
+/// </summary>
+internal static class RecordFile
+{
+    /// <summary>The newest format that this program reads, and the one it writes.</summary>
+    public const int Format = 1;
+
+    /// <summary>No record of 64 nodes comes near it; more is not a record.</summary>
+    public const int MaxBytes = 4 << 20;
+
+    /// <summary>The bytes to write.</summary>
+    public static byte[] Encode(DeviceRecord record)
+    {
+        byte[] body = JsonSerializer.SerializeToUtf8Bytes(record, ControlJson.Default.DeviceRecord);
+        string head = string.Create(CultureInfo.InvariantCulture, $"{{\"format\":{Format},\"checksum\":\"{Checksum(body)}\",\"body\":");
+        return [.. Encoding.ASCII.GetBytes(head), .. body, .. "}\n"u8];
+    }
+
+    /// <summary>Reads a file.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="name">The device it must be of.</param>
+    public static (RecordVerdict Verdict, DeviceRecord? Record, string Problem) Read(string path, string name)
+    {
+        byte[] bytes;
+        try
+        {
+            if (new FileInfo(path) is { Exists: true, Length: > MaxBytes })
+            {
+                return (RecordVerdict.Damaged, null, "too long");
+            }
+
+            bytes = File.ReadAllBytes(path);
+        }
+        catch (FileNotFoundException)
+        {
+            return (RecordVerdict.Absent, null, "absent");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return (RecordVerdict.Damaged, null, e.Message);
+        }
+
+        return Decode(bytes, name);
+    }
+
+    /// <summary>Judges the bytes of a file; never throws.</summary>
+    public static (RecordVerdict Verdict, DeviceRecord? Record, string Problem) Decode(ReadOnlyMemory<byte> bytes, string name)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(bytes);
+            JsonElement root = document.RootElement;
+            if (root.GetProperty("format").GetInt32() is int format && format != Format)
+            {
+                return format > Format
+                    ? (RecordVerdict.Newer, null, $"format {format} is newer than {Format}, the newest that this dstd knows; left untouched")
+                    : (RecordVerdict.Damaged, null, $"format {format} was never used");
+            }
+
+            ReadOnlySpan<byte> body = JsonMarshal.GetRawUtf8Value(root.GetProperty("body"));
+            if (!root.GetProperty("checksum").ValueEquals(Checksum(body)))
+            {
+                return (RecordVerdict.Damaged, null, "checksum does not match");
+            }
+
+            DeviceRecord? record = JsonSerializer.Deserialize(body, ControlJson.Default.DeviceRecord);
+            return string.Equals(record?.Request?.Name, name, StringComparison.Ordinal)
+                ? (RecordVerdict.Good, record, "")
+                : (RecordVerdict.Damaged, null, $"it is the record of '{record?.Request?.Name}'");
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
+        {
+            return (RecordVerdict.Damaged, null, "no whole record");
+        }
+    }
+
+    private static string Checksum(ReadOnlySpan<byte> body) =>
+        string.Create(CultureInfo.InvariantCulture, $"xxh64:{XxHash64.HashToUInt64(body):x16}");
+}
