@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Runs every test and closes with the line `N passed, N failed, N skipped`.
+#   --quick          native tests only
+#   --kernel 6.12|7  in the VM only this kernel (default: both)
+#   --long           the full counts (500 cycles, 1 GiB verified, 2 million requests): hours under emulation
+set -uo pipefail
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$repository" || exit 1
+# shellcheck source=scripts/lib/packages.sh
+. scripts/lib/packages.sh
+# shellcheck source=scripts/lib/toolchain.sh
+. scripts/lib/toolchain.sh
+
+kernels=(6.12 7)
+quick=false
+long=false
+while [ $# -gt 0 ]; do
+    case $1 in
+        --quick) quick=true ;;
+        --long) long=true ;;
+        --kernel)
+            kernels=("${2:?test.sh: --kernel needs 6.12 or 7}")
+            shift
+            ;;
+        *)
+            echo "test.sh: unknown option $1; there are --quick, --long and --kernel 6.12|7" >&2
+            exit 2
+            ;;
+    esac
+    shift
+done
+
+passed=0 failed=0 skipped=0
+results=$repository/artifacts/test
+mkdir -p "$results"
+
+fail() { # what stands for a whole part that could not run
+    echo "FAIL $*"
+    failed=$((failed + 1))
+}
+
+# add_line FILE: adds the counts of the last closing line in it; a part without one has failed.
+add_line() {
+    local line
+    line=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' "$1" | tail -n 1)
+    if [ -z "$line" ]; then
+        return 1
+    fi
+    read -r p _ f _ s _ <<<"${line//,/}"
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+part() { printf '\n== %s (at %d s)\n' "$*" "$SECONDS"; }
+
+part "packages"
+need_toolchain || exit 1
+need_packages iproute2 util-linux e2fsprogs procps kmod libcap2-bin curl || exit 1
+if ! $quick; then
+    need_packages xfsprogs btrfs-progs fio dmsetup udev || exit 1
+fi
+
+part "build"
+if ! dotnet build Dst.Ublk.sln --nologo -v quiet; then
+    fail "build"
+    echo "$passed passed, $failed failed, $skipped skipped"
+    exit 1
+fi
+
+for project in tests/*.Tests; do
+    name=$(basename "$project")
+    part "$name"
+    log=$results/$name.log
+    timeout 900 "$project/bin/Debug/net10.0/$name" -noColor >"$log" 2>&1
+    status=$?
+    # xunit's own summary: "NAME  Total: 17, Errors: 0, Failed: 1, Skipped: 0, Not Run: 0, Time: 3.571s"
+    if summary=$(grep -E 'Total: [0-9]+, Errors: ' "$log" | tail -n 1); then
+        read -r total errors bad skip < <(sed -E 's/.*Total: ([0-9]+), Errors: ([0-9]+), Failed: ([0-9]+), Skipped: ([0-9]+).*/\1 \2 \3 \4/' <<<"$summary")
+        ((status == 0 || errors + bad > 0)) || errors=1
+        passed=$((passed + total - bad - skip)) failed=$((failed + bad + errors)) skipped=$((skipped + skip))
+        echo "$((total - bad - skip)) passed, $((bad + errors)) failed, $skip skipped"
+        ((errors + bad == 0)) || grep -A 12 -E '\[FAIL\]|ERROR' "$log" | head -n 120
+        grep -A 1 '\[SKIP\]' "$log" || true
+    else
+        fail "$name ended with status $status without a summary"
+        tail -n 20 "$log"
+    fi
+done
+
+in_vm() { # KERNEL NAME COMMAND…
+    local kernel=$1 name=$2 log=$results/$2-$1.log
+    shift 2
+    part "$name on kernel $kernel"
+    scripts/vm.sh --kernel "$kernel" --memory 4096 --timeout "$vm_timeout" --dmesg-gate --allow-dmesg "$allowed_dmesg" -- "$@" 2>&1 | tee "$log"
+    local status=${PIPESTATUS[0]}
+    if ! add_line "$log"; then
+        fail "$name on kernel $kernel did not come to its end (status $status)"
+    elif ((status != 0)) && ! grep -qE ', [1-9][0-9]* failed' "$log"; then
+        fail "$name on kernel $kernel: the machine ended with status $status (kernel log)"
+    fi
+}
+
+if ! $quick; then
+    part "publish"
+    if scripts/publish.sh; then
+        part "vm.sh"
+        if ((${#kernels[@]} > 1)); then
+            scripts/tests/vm_test.sh 2>&1 | tee "$results/vm_test.log"
+            add_line "$results/vm_test.log" || fail "vm_test.sh did not come to its end"
+        fi
+        # Errors that the tests make on purpose.
+        allowed_dmesg='I/O error, dev (ublkb|dm-|ram|loop)|Buffer I/O error on dev|lost async page write|EXT4-fs error'
+        counts=(CYCLES=25 FIO_MIB=48 REQUESTS=200000)
+        vm_timeout=1500
+        if $long; then
+            counts=(CYCLES=500 FIO_MIB=1024 REQUESTS=2000000)
+            vm_timeout=14400
+        fi
+        echo "counts: ${counts[*]}"
+        for kernel in "${kernels[@]}"; do
+            in_vm "$kernel" devices env "${counts[@]}" tests/e2e/devices.sh
+            in_vm "$kernel" safety env "${counts[@]}" tests/e2e/safety.sh
+        done
+    else
+        fail "publish"
+    fi
+fi
+
+printf '\ntook %d min %d s\n' $((SECONDS / 60)) $((SECONDS % 60))
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0))

@@ -1,0 +1,291 @@
+#!/usr/bin/env bash
+# What keeps data: flush, FUA, poison, identity and locks of backings; what keeps the host: the target's threads, mounts and memory.
+set -u
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+f=$work/files
+requests=${REQUESTS:-200000}
+
+node() { cat "$DST_RUN_DIR/devices/$1/nodes/$2/$3"; }
+
+test_flush_reaches_every_dirty_node() {
+    start_daemon
+    local path boundary=$((32 << 20))
+    path=$(dstctl add-device dirty --node "file:$f/1,size=32M" "file:$f/2,size=32M" "file:$f/3,size=32M")
+    # The first flush covers what an earlier life may have left, on every node; from then on only what was written since.
+    dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct conv=fsync,notrunc status=none
+    sleep 1.5
+    local a b c
+    a=$(node dirty 0 flushes) b=$(node dirty 1 flushes) c=$(node dirty 2 flushes)
+    ((a >= 1 && b >= 1 && c >= 1))
+    dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct conv=fsync,notrunc status=none
+    dd if=/dev/zero of="$path" bs=4k seek=$((2 * boundary / 4096)) count=1 oflag=direct conv=fsync,notrunc status=none
+    sleep 1.5
+    (( $(node dirty 0 flushes) > a && $(node dirty 1 flushes) == b && $(node dirty 2 flushes) > c ))
+    # A write over a boundary makes both sides dirty.
+    b=$(node dirty 1 flushes) c=$(node dirty 2 flushes)
+    dd if=/dev/zero of="$path" bs=8k oflag=direct,seek_bytes seek=$((2 * boundary - 4096)) count=1 conv=fsync,notrunc status=none
+    sleep 1.5
+    (( $(node dirty 1 flushes) > b && $(node dirty 2 flushes) > c ))
+    [ "$(cat "/sys/block/${path##*/}/queue/write_cache")" = "write back" ]
+    [ "$(cat "/sys/block/${path##*/}/queue/fua")" = 1 ]
+    # FUA over the boundary reaches both legs and needs no flush.
+    dd if=/dev/zero of="$path" bs=8k oflag=direct,dsync,seek_bytes seek=$((boundary - 4096)) count=4 conv=notrunc status=none
+    dstctl remove-device dirty
+}
+
+test_failed_flush_poisons_until_cleared() {
+    modprobe dm-flakey
+    modprobe brd rd_nr=2 rd_size=$((64 << 10)) max_part=0
+    dmsetup create flaky --table "0 131072 linear /dev/ram1 0"
+    start_daemon
+    local path
+    path=$(dstctl add-device poison --node dev:/dev/mapper/flaky zero:8M)
+    head -c 1M /dev/urandom | dd of="$path" bs=1M oflag=direct status=none
+    dmsetup suspend --nolockfs --noflush flaky
+    dmsetup load flaky --table "0 131072 flakey /dev/ram1 0 0 3600 1 error_writes"
+    dmsetup resume flaky
+    (! dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct,dsync conv=notrunc status=none)
+    dmsetup suspend --nolockfs --noflush flaky
+    dmsetup load flaky --table "0 131072 linear /dev/ram1 0"
+    dmsetup resume flaky
+    # The disk is well again; what was lost is not.
+    wait_until 5 sh -c "dstctl status poison | grep -q poisoned"
+    (! dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct conv=fsync,notrunc status=none)
+    # The mark outlives the target.
+    kill_daemon KILL
+    pkill -9 -x dst-target
+    start_daemon
+    wait_until 30 test -b "$path"
+    wait_until 10 sh -c "dstctl status poison | grep -q poisoned"
+    (! dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct conv=fsync,notrunc status=none)
+    expect 3 "no node 5" dstctl clear-error poison 5
+    dstctl clear-error poison 0
+    dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct conv=fsync,notrunc status=none
+    dstctl remove-device poison
+    dmsetup remove flaky
+}
+
+test_errors_reach_the_caller() {
+    start_daemon
+    local path
+    path=$(dstctl add-device faulty --node error:read@3-,zero:8M)
+    (! dd if="$path" of=/dev/null bs=4k count=100 iflag=direct status=none)
+    dstctl remove-device faulty --force
+    path=$(dstctl add-device full --node error:write:ENOSPC,zero:8M)
+    dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct 2>"$f/err" && return 1
+    grep -qi 'no space' "$f/err"
+    dstctl remove-device full --force
+}
+
+test_every_thread_is_guarded() {
+    start_daemon
+    local path pid task flags
+    path=$(dstctl add-device guarded --node "file:$f/1,size=16M,buffered")
+    dd if=/dev/zero of="$path" bs=1M count=8 conv=fsync status=none
+    pid=$(cat "$DST_RUN_DIR/devices/guarded/pid")
+    for task in "/proc/$pid/task"/*; do
+        flags=$(sed 's/.*) //' "$task/stat" | cut -d' ' -f7)
+        (((flags & 0x180000) == 0x180000)) || { echo "$(cat "$task/comm") lacks the flags: $flags"; return 1; }
+    done
+    [ "$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f4)" = "$pid" ]
+    [ "$(cat "/proc/$pid/oom_score_adj")" = -1000 ]
+    [ "$(readlink "/proc/$pid/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]
+    ! grep -q 'shared:' "/proc/$pid/mountinfo"
+    # Nothing of its own disk is open in it.
+    ! find "/proc/$pid/fd" -lname '/dev/ublkb*' | grep .
+    dstctl remove-device guarded
+}
+
+test_refuses_without_the_capability() {
+    capsh --drop=cap_sys_resource -- -c "exec dstd --run-dir $DST_RUN_DIR --state-dir $state" >"$daemon_log" 2>&1 &
+    echo $! >"$work/dstd.pid"
+    wait_until 20 dstctl list
+    expect 1 CAP_SYS_RESOURCE dstctl add-device weak --node "file:$f/1,size=16M"
+    [ ! -e "$f/1" ]
+    [ -z "$(dstctl list)" ]
+}
+
+test_no_target_keeps_a_mount_of_others() {
+    start_daemon
+    local a
+    a=$(dstctl add-device a --node "file:$f/1,size=64M")
+    mkfs.ext4 -q "$a"
+    mkdir -p "$f/mnt"
+    mount "$a" "$f/mnt"
+    dstctl add-device b --node "file:$f/2,size=64M"
+    umount "$f/mnt"
+    e2fsck -fn "$a"
+    dstctl remove-device a
+    dstctl remove-device b
+}
+
+test_no_allocation_per_request() {
+    start_daemon
+    local path
+    path=$(dstctl add-device quiet --node "file:$f/1,size=32M" mem:32M --queues 1)
+    fio --name=many --filename="$path" --direct=1 --rw=randrw --bs=4k --ioengine=io_uring --iodepth=32 --number_ios="$requests" \
+        --size=64M --io_size=64G --output="$f/fio.out"
+    dstctl remove-device quiet
+    grep -o 'queue ended:.*' "$daemon_log" | tail -n 1 | tee "$f/line"
+    grep -q ', 0 bytes allocated' "$f/line"
+    [ "$(sed 's/[^0-9]*\([0-9]*\) reads, \([0-9]*\) writes.*/\1 + \2/' "$f/line" | xargs expr)" -ge "$requests" ]
+}
+
+test_status_tree() {
+    start_daemon
+    local path tree=$DST_RUN_DIR/devices/tree
+    path=$(dstctl add-device tree --node "file:$f/1,size=16M" zero:16M)
+    [ "$(cat $tree/state)" = live ]
+    [ "$(cat $tree/size)" = $((32 << 20)) ]
+    [ "$(cat $tree/block_device)" = "$path" ]
+    [ "$(cat $tree/nodes/1/start)" = $((16 << 20)) ]
+    [ "$(stat -c %a $tree $tree/size $tree/nodes/0 $tree/nodes/0/reads | sort -u | xargs)" = "644 755" ]
+    [ "$(stat -c %a "$DST_RUN_DIR/dstd.sock")" = 600 ]
+    [ "$(stat -c %a "$DST_RUN_DIR/targets/tree")" = 600 ]
+    sleep 3
+    local pid before switches
+    pid=$(cat $tree/pid)
+    before=$(find $tree -newermt '-1 second' -type f | wc -l)
+    [ "$before" = 0 ]
+    switches=$(cat "/proc/$pid/task"/*/status | awk '/ctxt_switches/ { n += $2 } END { print n }')
+    sleep 5
+    [ "$(cat "/proc/$pid/task"/*/status | awk '/ctxt_switches/ { n += $2 } END { print n }')" -le $((switches + 12)) ]
+    dd if=/dev/zero of="$path" bs=4k count=10 oflag=direct status=none
+    sleep 1.2
+    [ "$(cat $tree/writes)" -ge 10 ]
+    [ "$(cat $tree/write_bytes)" -ge 40960 ]
+    grep -q '^count [0-9]* p50_us' $tree/nodes/0/latency_write
+    # Readers never see a torn or missing value.
+    fio --name=busy --filename="$path" --direct=1 --rw=randwrite --bs=4k --iodepth=8 --ioengine=io_uring --time_based --runtime=4 --output="$f/o" &
+    local i value
+    for ((i = 0; i < 300; i++)); do
+        value=$(cat $tree/writes)
+        [[ $value =~ ^[0-9]+$ ]]
+    done
+    wait
+    dstctl status --json | grep -q '"schema": *1'
+    dstctl remove-device tree
+    [ ! -e $tree ]
+}
+
+test_backings_that_must_be_refused() {
+    modprobe brd rd_nr=2 rd_size=$((64 << 10)) max_part=0
+    modprobe loop
+    start_daemon
+    local path loop
+    dd if=/dev/zero of="$f/1" bs=1M count=32 status=none
+    dstctl add-device first --node "file:$f/1"
+    expect 5 "$f/1" dstctl add-device second --node "file:$f/1"
+    expect 5 "$f/1" dstctl add-device twice --node "file:$f/2,size=16M" "file:$f/2"
+    [ ! -e "$f/2" ]
+    mkfs.ext4 -q -F /dev/ram1
+    mkdir -p "$f/mnt"
+    mount /dev/ram1 "$f/mnt"
+    expect 5 /dev/ram1 dstctl add-device mounted --node dev:/dev/ram1
+    umount "$f/mnt"
+    dd if=/dev/zero of="$f/3" bs=1M count=16 status=none
+    loop=$(losetup -f --show "$f/3")
+    expect 5 loop dstctl add-device looped --node "file:$f/3"
+    losetup -d "$loop"
+    # A file that lies on a DST device, and the device itself.
+    path=$(readlink -f /dev/dst/first)
+    mkfs.ext4 -q "$path"
+    mount "$path" "$f/mnt"
+    expect 5 DST dstctl add-device cycle --node "file:$f/mnt/x,size=8M"
+    [ ! -e "$f/mnt/x" ]
+    umount "$f/mnt"
+    expect 5 DST dstctl add-device self --node "dev:$path"
+    dstctl remove-device first
+}
+
+test_bad_input_changes_nothing() {
+    start_daemon
+    mkdir "$f/dir"
+    mkfifo "$f/fifo"
+    : >"$f/empty"
+    dd if=/dev/zero of="$f/tiny" bs=4k count=1 status=none
+    dd if=/dev/zero of="$f/good" bs=1M count=8 status=none
+    sha256sum "$f/good" "$f/tiny" >"$f/sums"
+    find "$f" "$state" | sort >"$f.before"
+    expect 2 tape dstctl add-device x --node tape:/dev/st0
+    expect 2 colour dstctl add-device x --node "file:$f/good,colour=red"
+    expect 2 size= dstctl add-device x --node "file:$f/missing"
+    expect 2 directory dstctl add-device x --node "file:$f/dir"
+    timeout 20 bash -c "$(declare -f expect); work=$work; expect 2 '' dstctl add-device x --node file:$f/fifo"
+    expect 2 "$f/empty" dstctl add-device x --node "file:$f/empty"
+    expect 2 "$f/tiny" dstctl add-device x --node "file:$f/tiny"
+    expect 2 1000 dstctl add-device x --node "file:$f/new,size=1000"
+    expect 2 1000 dstctl add-device x --node "file:$f/good,offset=1000"
+    local size
+    for size in -1 9999999T 1.5x; do
+        expect 2 "$size" dstctl add-device x --node "zero:$size"
+        expect 2 "$size" dstctl add-device x --node "file:$f/new,size=$size"
+    done
+    expect 2 a/b dstctl add-device a/b --node zero:8M
+    expect 2 .. dstctl add-device .. --node zero:8M
+    expect 2 64 dstctl add-device "$(printf 'n%.0s' {1..300})" --node zero:8M
+    local many=()
+    for ((i = 0; i < 65; i++)); do many+=(zero:8M); done
+    expect 2 64 dstctl add-device x --node "${many[@]}"
+    expect 2 memory dstctl add-device x --node zero:64M --queues 4 --depth 128 --max-io 1M --memory 16M
+    expect 3 nobody dstctl remove-device nobody
+    expect 3 nobody dstctl status nobody
+    dstctl add-device taken --node zero:8M --id 3 >/dev/null
+    expect 5 taken dstctl add-device taken --node zero:8M
+    expect 5 3 dstctl add-device other --node zero:8M --id 3
+    dstctl remove-device taken
+    setpriv --reuid 65534 --clear-groups -- env PATH="$PATH" dstctl --run-dir "$DST_RUN_DIR" list 2>"$f.err" && return 1
+    [ "$(wc -l <"$f.err")" = 1 ]
+    # A full disk: nothing stays behind.
+    mkdir "$f/small"
+    mount -t tmpfs -o size=24M none "$f/small"
+    expect 1 ENOSPC dstctl add-device x --node "file:$f/small/1,size=16M" "file:$f/small/2,size=16M"
+    [ -z "$(ls -A "$f/small")" ]
+    umount "$f/small"
+    rmdir "$f/small"
+    # The socket itself.
+    [ "$(curl -s -o "$f.out" -w '%{http_code}' --unix-socket "$DST_RUN_DIR/dstd.sock" -d '{garbage' -H 'Content-Type: application/json' http://d/v1/devices)" = 400 ]
+    head -c 100M /dev/zero >"$work/body"
+    [ "$(curl -s -o "$f.out" -w '%{http_code}' --unix-socket "$DST_RUN_DIR/dstd.sock" --data-binary @"$work/body" -H 'Content-Type: application/json' -H Expect: http://d/v1/devices || true)" = 413 ]
+    [ -z "$(dstctl list)" ]
+    sha256sum --quiet -c "$f/sums"
+    find "$f" "$state" | sort | diff "$f.before" - | grep -v '/sums$' | grep '^[<>]' && return 1
+    kill_daemon TERM
+    expect 4 dstd dstctl add-device x --node zero:8M
+    # No driver in the kernel.
+    rmmod ublk_drv
+    start_daemon
+    expect 1 modprobe dstctl add-device x --node "file:$f/new,size=16M"
+    [ ! -e "$f/new" ]
+    modprobe ublk_drv
+}
+
+test_a_power_cut_of_the_target_waits_for_its_writes() {
+    # The lock of a dead target's file is free only when its last write is done (S-09).
+    modprobe dm-delay
+    modprobe brd rd_nr=2 rd_size=$((64 << 10)) max_part=0
+    dmsetup create late --table "0 131072 delay /dev/ram1 0 0 /dev/ram1 0 3000"
+    start_daemon
+    local path started
+    path=$(dstctl add-device late --node dev:/dev/mapper/late)
+    (dd if=/dev/urandom of="$path" bs=4k count=1 oflag=direct status=none || true) &
+    sleep 1
+    pkill -9 -x dst-target
+    started=$(date +%s%N)
+    until (exec 3<>/dev/null; python3 - <<'P' 2>/dev/null || perl -MFcntl -e 'sysopen(F, "/dev/mapper/late", O_RDWR|O_EXCL) or exit 1'
+import os
+os.close(os.open("/dev/mapper/late", os.O_RDWR | os.O_EXCL))
+P
+    ); do sleep 0.05; done
+    (( ($(date +%s%N) - started) / 1000000 > 1000 ))
+    wait
+    dstctl remove-device late
+    dmsetup remove late
+}
+
+for name in $(declare -F | awk '$3 ~ /^test_/ { print substr($3, 6) }'); do
+    [ -n "${ONLY:-}" ] && ! [[ $name =~ $ONLY ]] && continue
+    run_test "$name" "test_$name"
+done
+finish
