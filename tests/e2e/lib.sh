@@ -53,7 +53,7 @@ gone() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }
 wait_until() {
     local deadline=$((SECONDS + $1))
     shift
-    until "$@" >/dev/null 2>&1; do
+    until (set +x; "$@") >/dev/null 2>&1; do
         ((SECONDS < deadline)) || { echo "waited in vain for: $*"; return 1; }
         sleep 0.1
     done
