@@ -16,7 +16,7 @@ namespace Dst.Daemon;
 internal sealed class DaemonHost : IAsyncDisposable
 {
     private const int MaxConnections = 64;
-    private const int PrivateUmask = 0x3f;
+    private const int PrivateUmask = 0x7f;
     private const int UsualUmask = 0x12;
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
     private const UnixFileMode Listable = OwnerOnly

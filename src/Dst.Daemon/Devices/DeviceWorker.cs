@@ -11,6 +11,8 @@ namespace Dst.Daemon.Devices;
 /// </summary>
 internal sealed class DeviceWorker : IDisposable
 {
+    private const string Clearing = "clearing up after its target";
+
     private readonly DeviceServices _services;
     private readonly Action<DeviceWorker> _onGone;
     private readonly Func<DeviceWorker, int, ControlError?> _claimId;
@@ -88,7 +90,8 @@ internal sealed class DeviceWorker : IDisposable
             await _cancel.CancelAsync().ConfigureAwait(false);
         }
 
-        await EnterAsync(DeviceState.Stopping, giveUp ? timeout : TimeSpan.Zero).ConfigureAwait(false);
+        bool clearing = string.Equals(_doing, Clearing, StringComparison.Ordinal);
+        await EnterAsync(DeviceState.Stopping, giveUp || clearing ? timeout : TimeSpan.Zero).ConfigureAwait(false);
         try
         {
             if (_gone)
@@ -315,7 +318,7 @@ internal sealed class DeviceWorker : IDisposable
         {
             if (ReferenceEquals(_session, session) && !_lifetime.IsCancellationRequested)
             {
-                _doing = DeviceState.Stopping;
+                _doing = Clearing;
                 await BuryAsync(session).ConfigureAwait(false);
             }
         }
