@@ -16,7 +16,7 @@ namespace Dst.Daemon;
 internal sealed class DaemonHost : IAsyncDisposable
 {
     private const int MaxConnections = 64;
-    private const int PrivateUmask = 0x3f;
+    private const int PrivateUmask = 0x7f;
     private const int UsualUmask = 0x12;
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
     private const UnixFileMode Listable = OwnerOnly
@@ -134,8 +134,11 @@ internal sealed class DaemonHost : IAsyncDisposable
 
     private static WebApplication Build(DaemonOptions options, Serilog.ILogger logger)
     {
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = "/" });
-        builder.Logging.ClearProviders();
+        // Empty: no settings files (whose watcher walks every mount below the content root), no ASPNETCORE_ variables.
+        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(
+            new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
+        builder.WebHost.UseKestrelCore();
+        builder.Services.AddRoutingCore();
         builder.Services.AddSerilog(logger);
         builder.Services.AddSystemd();
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = ShutdownTimeout);

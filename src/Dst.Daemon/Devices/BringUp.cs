@@ -135,7 +135,8 @@ internal sealed class BringUp(DeviceServices services, DeviceRecord stored, Acti
         }
 
         // A device of somebody else is no leftover of ours.
-        ControlError? left = await services.Leftovers.ClearAsync(_name, _record.Geometry?.UblkId ?? _record.Request.Id).ConfigureAwait(false);
+        int? ublkId = _record.Geometry?.UblkId ?? _record.Request.Id;
+        ControlError? left = await services.Leftovers.ClearAsync(_name, ublkId, ended: true).ConfigureAwait(false);
         return left is { Code: ControlErrorCode.Busy } ? null : left;
     }
 

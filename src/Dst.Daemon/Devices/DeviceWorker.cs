@@ -11,6 +11,8 @@ namespace Dst.Daemon.Devices;
 /// </summary>
 internal sealed class DeviceWorker : IDisposable
 {
+    private const string Clearing = "clearing up after its target";
+
     private readonly DeviceServices _services;
     private readonly Action<DeviceWorker> _onGone;
     private readonly Func<DeviceWorker, int, ControlError?> _claimId;
@@ -66,12 +68,13 @@ internal sealed class DeviceWorker : IDisposable
     public void Restore(StoredRecord stored)
     {
         _stored = stored;
-        Work = Task.Run(RestoreLoopAsync);
+        CancellationToken cancel = _cancel.Token;
+        Work = Task.Run(() => RestoreLoopAsync(stored, cancel));
     }
 
     /// <summary>The write cache mode of the kernel device; waits a moment at most.</summary>
     public Task<string?> WriteCacheAsync() =>
-        _view is { IsLive: true, UblkId: { } id } ? _attributes.WriteCacheAsync(id) : Task.FromResult<string?>(null);
+        _view is { IsLive: true, Record.Geometry: { VolatileCache: true, UblkId: var id } } ? _attributes.WriteCacheAsync(id) : Task.FromResult<string?>(null);
 
     /// <summary>Removes the device.</summary>
     /// <param name="force">Whoever uses it, and whatever is lost.</param>
@@ -88,7 +91,8 @@ internal sealed class DeviceWorker : IDisposable
             await _cancel.CancelAsync().ConfigureAwait(false);
         }
 
-        await EnterAsync(DeviceState.Stopping, giveUp ? timeout : TimeSpan.Zero).ConfigureAwait(false);
+        bool clearing = string.Equals(_doing, Clearing, StringComparison.Ordinal);
+        await EnterAsync(DeviceState.Stopping, giveUp || clearing ? timeout : TimeSpan.Zero).ConfigureAwait(false);
         try
         {
             if (_gone)
@@ -215,7 +219,7 @@ internal sealed class DeviceWorker : IDisposable
                 throw;
             }
 
-            BringUpResult result = await BringUpAsync(record).ConfigureAwait(false);
+            BringUpResult result = await BringUpAsync(record, _cancel.Token).ConfigureAwait(false);
             if (result.Error is { } error)
             {
                 _services.Log.CreationFailed(Name, error.Message);
@@ -229,10 +233,10 @@ internal sealed class DeviceWorker : IDisposable
         }
     }
 
-    private async Task<BringUpResult> BringUpAsync(DeviceRecord record)
+    private async Task<BringUpResult> BringUpAsync(DeviceRecord record, CancellationToken cancel)
     {
         BringUp way = new(_services, record, Save, OnTargetEvent);
-        BringUpResult result = await way.RunAsync(id => _claimId(this, id), _cancel.Token).ConfigureAwait(false);
+        BringUpResult result = await way.RunAsync(id => _claimId(this, id), cancel).ConfigureAwait(false);
         if (result.Session is { } session)
         {
             await RescanAsync(result.BlockDevice).ConfigureAwait(false);
@@ -315,7 +319,7 @@ internal sealed class DeviceWorker : IDisposable
         {
             if (ReferenceEquals(_session, session) && !_lifetime.IsCancellationRequested)
             {
-                _doing = DeviceState.Stopping;
+                _doing = Clearing;
                 await BuryAsync(session).ConfigureAwait(false);
             }
         }
@@ -333,7 +337,7 @@ internal sealed class DeviceWorker : IDisposable
         _stored = null;
         DeviceView view = _view;
         Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = $"{how}; clearing up" });
-        ControlError? left = await _services.Leftovers.ClearAsync(Name, view.UblkId).ConfigureAwait(false);
+        ControlError? left = await _services.Leftovers.ClearAsync(Name, view.UblkId, ended: true).ConfigureAwait(false);
         if (left is null && view.Record is { Removing: true })
         {
             try
@@ -358,7 +362,15 @@ internal sealed class DeviceWorker : IDisposable
     {
         // Records first: a crash in between leaves a mark nobody reads, never a device without its mark (C-16).
         _services.Store.Remove(Name);
-        File.Delete(_services.Options.State.DeviceMarks(Name));
+        try
+        {
+            File.Delete(_services.Options.State.DeviceMarks(Name));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            _services.Log.DeviceWarning(Name, e.Message);
+        }
+
         _services.Log.DeviceRemoved(Name);
         Vanish();
     }
@@ -431,7 +443,7 @@ internal sealed class DeviceWorker : IDisposable
 
         session.Dispose();
         _session = null;
-        if (await _services.Leftovers.ClearAsync(Name, ublkId).ConfigureAwait(false) is { } left)
+        if (await _services.Leftovers.ClearAsync(Name, ublkId, ended: true).ConfigureAwait(false) is { } left)
         {
             Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = $"stopped, but {left.Message}; remove it again" });
             throw new ControlException(left.Code, $"device {Name} is stopped, but {left.Message}; remove it again");
@@ -454,7 +466,7 @@ internal sealed class DeviceWorker : IDisposable
 
         List<string> notes = [];
         await StopStrangerAsync(force, notes).ConfigureAwait(false);
-        ControlError? left = await _services.Leftovers.ClearAsync(Name, _view.UblkId).ConfigureAwait(false);
+        ControlError? left = await _services.Leftovers.ClearAsync(Name, _view.UblkId, ended: true).ConfigureAwait(false);
         if (left is { Code: not ControlErrorCode.Busy })
         {
             throw new ControlException(left.Code, $"device {Name} is not removed: {left.Message}");
@@ -499,7 +511,7 @@ internal sealed class DeviceWorker : IDisposable
         }
     }
 
-    private async Task RestoreLoopAsync()
+    private async Task RestoreLoopAsync(StoredRecord stored, CancellationToken cancel)
     {
         TimeSpan pause = _services.Timing.RetryFirst;
         string lastReason = "";
@@ -511,7 +523,7 @@ internal sealed class DeviceWorker : IDisposable
                 RestoreOutcome outcome;
                 try
                 {
-                    outcome = await RestoreOnceAsync().ConfigureAwait(false);
+                    outcome = await RestoreOnceAsync(stored, cancel).ConfigureAwait(false);
                 }
                 finally
                 {
@@ -536,7 +548,7 @@ internal sealed class DeviceWorker : IDisposable
                     return;
                 }
 
-                await Task.Delay(pause, _cancel.Token).ConfigureAwait(false);
+                await Task.Delay(pause, cancel).ConfigureAwait(false);
                 pause = pause * 2 < _services.Timing.RetryLongest ? pause * 2 : _services.Timing.RetryLongest;
             }
         }
@@ -546,13 +558,12 @@ internal sealed class DeviceWorker : IDisposable
         }
     }
 
-    private async Task<RestoreOutcome> RestoreOnceAsync()
+    private async Task<RestoreOutcome> RestoreOnceAsync(StoredRecord stored, CancellationToken cancel)
     {
-        _cancel.Token.ThrowIfCancellationRequested();
-        StoredRecord stored = _stored!;
+        cancel.ThrowIfCancellationRequested();
         try
         {
-            if (await FindRunningAsync().ConfigureAwait(false) is { } found)
+            if (await FindRunningAsync(cancel).ConfigureAwait(false) is { } found)
             {
                 return found;
             }
@@ -563,7 +574,7 @@ internal sealed class DeviceWorker : IDisposable
                 return new(problem, Final: true);
             }
 
-            ControlError? left = await _services.Leftovers.ClearAsync(Name, _view.UblkId).ConfigureAwait(false);
+            ControlError? left = await _services.Leftovers.ClearAsync(Name, _view.UblkId, ended: false).ConfigureAwait(false);
             if (left is not null && !(record is { Geometry: null } && left.Code == ControlErrorCode.Busy))
             {
                 return new(left.Message);
@@ -576,7 +587,7 @@ internal sealed class DeviceWorker : IDisposable
 
             return record is null or { Removing: true } or { Geometry: null }
                 ? EndUnfinished(record)
-                : new((await BringUpAsync(record).ConfigureAwait(false)).Error?.Message);
+                : new((await BringUpAsync(record, cancel).ConfigureAwait(false)).Error?.Message);
         }
         catch (ControlException e)
         {
@@ -607,10 +618,10 @@ internal sealed class DeviceWorker : IDisposable
     }
 
     // Null when nobody serves the device, so that it may be brought back.
-    private async Task<RestoreOutcome?> FindRunningAsync()
+    private async Task<RestoreOutcome?> FindRunningAsync(CancellationToken cancel)
     {
         TargetConnection? connection = await TargetConnection.OpenAsync(
-            _services.Options.Run.TargetSocket(Name), _services.Timing.Hello, static _ => { }, _cancel.Token).ConfigureAwait(false);
+            _services.Options.Run.TargetSocket(Name), _services.Timing.Hello, static _ => { }, cancel).ConfigureAwait(false);
         if (connection is null)
         {
             return null;

@@ -11,11 +11,17 @@ internal sealed class Leftovers(DaemonOptions options, HelperRunner helpers, Dev
     /// <summary>Clears everything.</summary>
     /// <param name="name">Name of the device.</param>
     /// <param name="ublkId">Its number where known; the status tree may know it otherwise.</param>
+    /// <param name="ended">The target is known to have ended: a living kernel device of that number is somebody else's.</param>
     /// <returns>Null, or what could not be cleared.</returns>
-    public async Task<ControlError?> ClearAsync(string name, int? ublkId)
+    public async Task<ControlError?> ClearAsync(string name, int? ublkId, bool ended)
     {
         int? id = ublkId ?? IdInTree(name);
         ControlError? problem = id is { } known ? await DeleteKernelDeviceAsync(known).ConfigureAwait(false) : null;
+        if (problem is { Code: ControlErrorCode.Busy } && !ended)
+        {
+            return problem;
+        }
+
         try
         {
             File.Delete(options.Run.TargetSocket(name));

@@ -50,25 +50,10 @@ internal sealed class TargetConnection : IDisposable
     public static async Task<TargetConnection?> OpenAsync(
         string path, TimeSpan helloLimit, Action<TargetReply> onEvent, CancellationToken cancel)
     {
-        Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
+        Socket? socket = await ConnectAsync(path, helloLimit, cancel).ConfigureAwait(false);
+        if (socket is null || ProcessHandle.OfPeer(socket) is not { } process)
         {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancel).ConfigureAwait(false);
-        }
-        catch (SocketException)
-        {
-            socket.Dispose();
-            return null;
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
-        }
-
-        if (ProcessHandle.OfPeer(socket) is not { } process)
-        {
-            socket.Dispose();
+            socket?.Dispose();
             return null;
         }
 
@@ -120,6 +105,34 @@ internal sealed class TargetConnection : IDisposable
         _stream.Dispose();
         _socket.Dispose();
         Process.Dispose();
+    }
+
+    // Only a refused or absent socket means that nobody is there: a stopped target whose backlog is full is still there.
+    private static async Task<Socket?> ConnectAsync(string path, TimeSpan limit, CancellationToken cancel)
+    {
+        using CancellationTokenSource timer = CancellationTokenSource.CreateLinkedTokenSource(cancel);
+        timer.CancelAfter(limit);
+        Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), timer.Token).ConfigureAwait(false);
+            return socket;
+        }
+        catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionRefused or SocketError.AddressNotAvailable)
+        {
+            socket.Dispose();
+            return null;
+        }
+        catch (Exception e) when (e is SocketException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
+        {
+            socket.Dispose();
+            throw new ControlException(ControlErrorCode.Failure, $"target at {path} cannot be reached: {e.Message}");
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
     }
 
     private async Task HearHelloAsync(string path, TimeSpan limit, CancellationToken cancel)

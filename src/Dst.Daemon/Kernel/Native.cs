@@ -8,6 +8,7 @@ internal static class Native
 {
     internal const int OpenReadOnly = 0;
     internal const int OpenReadWrite = 2;
+    internal const int OpenCreate = 0x40;
     internal const int OpenDirectory = 0x10000;
     internal const int OpenCloseOnExec = 0x80000;
     internal const int LockExclusive = 2;
@@ -18,6 +19,7 @@ internal static class Native
     internal const int ErrorWouldBlock = 11;
 
     private const string LibC = "libc.so.6";
+    private const int PrivateMode = 0x180;
     private const int CallPidfdSendSignal = 424;
     private const int CallPidfdOpen = 434;
     private const int AtCurrentDirectory = -100;
@@ -58,8 +60,9 @@ internal static class Native
     private static extern int Statx(
         int directory, [MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags, uint mask, [Out] byte[] result);
 
-    /// <summary>Opens with close-on-exec added.</summary>
-    internal static SafeFileHandle OpenFile(string path, int flags) => new(Open(path, flags | OpenCloseOnExec, 0), ownsHandle: true);
+    /// <summary>Opens with close-on-exec added; what it creates is private.</summary>
+    internal static SafeFileHandle OpenFile(string path, int flags) =>
+        new(Open(path, flags | OpenCloseOnExec, PrivateMode), ownsHandle: true);
 
     /// <summary>Makes a rename, link or removal in a folder durable (D-01).</summary>
     internal static void SyncDirectory(string path)

@@ -21,8 +21,13 @@ internal sealed class InstanceLock : IDisposable
     /// <exception cref="ControlException">Another daemon has it.</exception>
     public static InstanceLock Take(string path)
     {
-        SafeFileHandle file = File.OpenHandle(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
-        File.SetUnixFileMode(file, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        // Not by the class library, which takes a lock of its own on what it opens.
+        SafeFileHandle file = Native.OpenFile(path, Native.OpenReadWrite | Native.OpenCreate);
+        if (file.IsInvalid)
+        {
+            throw new IOException($"{path}: {Native.LastErrorText()}");
+        }
+
         if (Native.Lock(file, Native.LockExclusive | Native.LockNonBlocking) != 0)
         {
             string why = Marshal.GetLastPInvokeError() == Native.ErrorWouldBlock

@@ -1,0 +1,154 @@
+using System.Net;
+using Dst.Control;
+using Xunit;
+
+namespace Dst.Daemon.Tests;
+
+public sealed class CreationTests
+{
+    [Fact]
+    public async Task A_device_becomes_live_and_its_status_is_whole()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        Directory.CreateDirectory($"{bed.Fake}/sys/block/ublkb5/queue");
+        await File.WriteAllTextAsync($"{bed.Fake}/sys/block/ublkb5/queue/write_cache", "write through\n", TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(
+            $"{bed.Fake}/proc/swaps", "Filename\n/dev/ublkb5 partition 1 0 -2\n", TestContext.Current.CancellationToken);
+        DeviceStatus status = await bed.AddAsync("a", 5);
+        Assert.Equal("live", status.State);
+        Assert.Equal("/dev/ublkb5", status.BlockDevice);
+        Assert.Equal(2 << 20, status.SizeBytes);
+        Assert.Equal(bed.TargetPids()[0], status.Pid);
+        Assert.Equal(17, status.Counters["reads"]);
+        Assert.False(status.Counters.ContainsKey("writes"));
+        Assert.Equal(["poisoned", "live"], status.Nodes.Select(node => node.State));
+        Assert.Equal("count 1 p50_us 2 p99_us 3 max_us 4", status.Nodes[0].Latency["read"]);
+        Assert.Contains(status.Warnings, warning => warning.Contains("write through", StringComparison.Ordinal));
+        Assert.Contains(status.Warnings, warning => warning.Contains("used as swap", StringComparison.Ordinal));
+        Assert.Equal("/dev/ublkb5", new FileInfo($"{bed.Options.LinkDirectory}/a").LinkTarget);
+        Assert.Equal(5, bed.StoredRecord("a").Geometry!.UblkId);
+        Assert.Equal(status.Uuid, bed.StoredRecord("a").Uuid);
+        Assert.Contains("helper rescan /dev/ublkb5", bed.FakeLog);
+    }
+
+    [Theory]
+    [InlineData("../x", "zero:1M", null)]
+    [InlineData("", "zero:1M", null)]
+    [InlineData("a", "what:1M", null)]
+    [InlineData("a", "file:relative", null)]
+    [InlineData("a", "zero:1.5x", null)]
+    [InlineData("a", "zero:1M", -1)]
+    [InlineData("a", "zero:1M", 1 << 20)]
+    public async Task Wrong_requests_are_usage_errors_and_change_nothing(string name, string node, int? id)
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        ControlError error = await bed.AddFailsAsync(new() { Name = name, Nodes = [node], Id = id }, HttpStatusCode.BadRequest);
+        Assert.Equal(ControlErrorCode.Usage, error.Code);
+        Assert.DoesNotContain('\n', error.Message);
+        Assert.Empty(await bed.ListAsync());
+        Assert.Empty(bed.FakeLog);
+        Assert.Empty(Directory.GetFiles(bed.Options.State.Devices));
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(65)]
+    public async Task The_number_of_nodes_is_bounded(int count)
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        DeviceRequest request = new() { Name = "a", Nodes = [.. Enumerable.Repeat("zero:1M", count)] };
+        await bed.AddFailsAsync(request, HttpStatusCode.BadRequest);
+        await bed.AddFailsAsync(new() { Name = new string('n', 300), Nodes = ["zero:1M"] }, HttpStatusCode.BadRequest);
+        await bed.AddFailsAsync(new() { Name = "a", Nodes = [null!] }, HttpStatusCode.BadRequest);
+    }
+
+    [Fact]
+    public async Task Names_and_ids_are_unique()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        await bed.AddAsync("a", 5);
+        Assert.Contains("exists", (await bed.AddFailsAsync(TestBed.Request("a"), HttpStatusCode.Conflict)).Message, StringComparison.Ordinal);
+        Assert.Contains("device a", (await bed.AddFailsAsync(TestBed.Request("b", 5), HttpStatusCode.Conflict)).Message, StringComparison.Ordinal);
+        Assert.Single(await bed.ListAsync());
+    }
+
+    [Theory]
+    [InlineData("exit-at-once", "exit code 3")]
+    [InlineData("refuse", "CAP_SYS_RESOURCE is missing")]
+    [InlineData("protocol-99", "protocol 99")]
+    [InlineData("fail-at-open", "fake open failed")]
+    [InlineData("die-at-open", "exit code 7")]
+    [InlineData("fail-at-start", "fake start failed")]
+    [InlineData("die-at-start", "exit code 7")]
+    public async Task A_failed_creation_leaves_nothing(string mode, string reason)
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        bed.Mode("a", mode);
+        ControlError error = await bed.AddFailsAsync(TestBed.Request("a", 2), HttpStatusCode.InternalServerError);
+        Assert.Contains(reason, error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', error.Message);
+        bed.AssertClean("a");
+        Assert.Empty(await bed.ListAsync());
+        bed.Mode("a");
+        await bed.AddAsync("a", 2);
+    }
+
+    [Theory]
+    [InlineData("no-socket")]
+    [InlineData("silent")]
+    [InlineData("hang-at-start")]
+    public async Task A_target_that_hangs_is_killed(string mode)
+    {
+        await using TestBed bed = new();
+        TimeSpan limit = TimeSpan.FromSeconds(2);
+        bed.Options = bed.Options with { Timing = bed.Options.Timing with { Connect = TimeSpan.FromSeconds(8), Hello = limit, Start = limit } };
+        await bed.StartAsync();
+        bed.Mode("a", mode);
+        await bed.AddFailsAsync(TestBed.Request("a", 2), HttpStatusCode.GatewayTimeout);
+        bed.AssertClean("a");
+    }
+
+    [Fact]
+    public async Task A_missing_target_program_is_named()
+    {
+        await using TestBed bed = new();
+        bed.Options = bed.Options with { TargetBinary = "/nonexistent/dst-target" };
+        await bed.StartAsync();
+        ControlError error = await bed.AddFailsAsync(TestBed.Request("a"), HttpStatusCode.InternalServerError);
+        Assert.Contains("/nonexistent/dst-target", error.Message, StringComparison.Ordinal);
+        bed.AssertClean("a");
+    }
+
+    [Fact]
+    public async Task Creation_shows_progress_outlives_its_client_and_can_be_given_up()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        bed.Mode("a", "wait-at-open");
+        using HttpResponseMessage late = await bed.PostAsync(TestBed.Request("a", 2), "?timeoutMs=100");
+        await TestBed.ReadAsync(late, HttpStatusCode.GatewayTimeout, ControlJson.Default.ControlError);
+        DeviceStatus status = await bed.UntilAsync("a", each => each.ProgressBytes is not null);
+        Assert.Equal("creating", status.State);
+        Assert.Equal(100, status.ProgressTotalBytes);
+        Assert.Equal("waits for the lock", status.Reason);
+        Assert.Contains("being created", (await bed.RemoveFailsAsync("a", HttpStatusCode.Conflict)).Message, StringComparison.Ordinal);
+        RemovalReport report = await bed.RemoveAsync("a", "?force=true");
+        Assert.Contains("given up", Assert.Single(report.Notes), StringComparison.Ordinal);
+        bed.AssertClean("a");
+
+        bed.Mode("b", "wait-at-open");
+        using HttpResponseMessage later = await bed.PostAsync(TestBed.Request("b"), "?timeoutMs=1");
+        bed.Mode("b");
+        await bed.UntilAsync("b", each => each.State == "live");
+    }
+
+    [Fact]
+    public async Task A_daemon_that_stops_rolls_back_what_it_was_creating()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        bed.Mode("a", "wait-at-open");
+        using HttpResponseMessage late = await bed.PostAsync(TestBed.Request("a", 2), "?timeoutMs=1");
+        await bed.UntilAsync("a", each => each.ProgressBytes is not null);
+        await bed.StopAsync();
+        bed.AssertClean("a");
+    }
+}

@@ -1,0 +1,106 @@
+using System.Diagnostics;
+using Dst.Control;
+using Xunit;
+
+namespace Dst.Daemon.Tests;
+
+/// <summary>The program itself, in a process of its own.</summary>
+public sealed class ProcessTests
+{
+    [Fact]
+    public async Task A_killed_daemon_leaves_targets_running_and_the_next_one_adopts_them()
+    {
+        await using TestBed bed = new();
+        using Process first = await StartAsync(bed);
+        DeviceStatus before = await bed.AddAsync("a");
+        first.Kill();
+        await first.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.True(TestBed.Runs(before.Pid!.Value));
+        using Process second = await StartAsync(bed);
+        DeviceStatus after = await bed.UntilAsync("a", each => each.State == "live");
+        Assert.Equal((before.Pid, before.Uuid), (after.Pid, after.Uuid));
+
+        using (Process third = Run(bed))
+        {
+            string text = await third.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+            await third.WaitForExitAsync(TestContext.Current.CancellationToken);
+            Assert.Equal(5, third.ExitCode);
+            Assert.Contains($"pid {second.Id}", text, StringComparison.Ordinal);
+        }
+
+        // Its target has no pipe to it and nothing to read.
+        Assert.Equal("/dev/null", new FileInfo($"/proc/{after.Pid}/fd/0").LinkTarget);
+        await TerminateAsync(second);
+        Assert.Equal(0, second.ExitCode);
+        Assert.True(TestBed.Runs(before.Pid!.Value));
+        Assert.False(File.Exists(bed.Options.Run.DaemonSocket));
+    }
+
+    [Fact]
+    public async Task A_creation_cut_short_by_kill_is_rolled_back()
+    {
+        await using TestBed bed = new();
+        using Process first = await StartAsync(bed);
+        bed.Mode("a", "wait-at-open");
+        using HttpResponseMessage late = await bed.PostAsync(TestBed.Request("a", 3), "?timeoutMs=1");
+        await bed.UntilAsync("a", each => each.ProgressBytes is not null);
+        first.Kill();
+        await first.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.True(File.Exists(bed.Options.State.DeviceRecord("a")));
+        using Process second = await StartAsync(bed);
+        await TestBed.UntilAsync(() => !File.Exists(bed.Options.State.DeviceRecord("a")), "rolled back");
+        await TestBed.UntilAsync(() => bed.TargetPids().TrueForAll(pid => !TestBed.Runs(pid)), "target ends");
+        await TerminateAsync(second);
+        bed.AssertClean("a");
+    }
+
+    [Theory]
+    [InlineData("--what")]
+    [InlineData("--log", "xml")]
+    [InlineData("--log-level", "loud")]
+    public async Task Wrong_options_are_usage_errors(params string[] arguments)
+    {
+        using Process process = Process.Start(Info(arguments))!;
+        string text = await process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.Equal(2, process.ExitCode);
+        Assert.Single(text.Trim().Split('\n'));
+    }
+
+    private static async Task<Process> StartAsync(TestBed bed)
+    {
+        Process process = Run(bed);
+        _ = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        for (int i = 0; i < 600 && !process.HasExited; i++)
+        {
+            try
+            {
+                await bed.ListAsync();
+                return process;
+            }
+            catch (HttpRequestException)
+            {
+                await Task.Delay(50, TestContext.Current.CancellationToken);
+            }
+        }
+
+        Assert.Fail("dstd does not answer");
+        return process;
+    }
+
+    private static Process Run(TestBed bed) => Process.Start(Info(
+        "--run-dir", bed.Options.Run.Path,
+        "--state-dir", bed.Options.State.Path,
+        "--target-binary", bed.Options.TargetBinary,
+        "--link-dir", bed.Options.LinkDirectory,
+        "--log", "json"))!;
+
+    private static ProcessStartInfo Info(params string[] arguments) =>
+        new($"{AppContext.BaseDirectory}/dstd", arguments) { UseShellExecute = false, RedirectStandardError = true };
+
+    private static async Task TerminateAsync(Process process)
+    {
+        using Process kill = Process.Start("/bin/sh", ["-c", $"kill -TERM {process.Id}"]);
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+    }
+}
