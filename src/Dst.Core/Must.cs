@@ -11,8 +11,7 @@ namespace Dst.Core;
 /// </summary>
 public static class Must
 {
-    /// <summary>Set by tests, per thread: called instead of ending the process; must throw.</summary>
-    [field: ThreadStatic]
+    /// <summary>Set by the tests of this project, once: called instead of ending the process; must throw.</summary>
     internal static Action<string>? FailHook { get; set; }
 
     /// <summary>Ends the process with <paramref name="message"/> unless <paramref name="condition"/> holds.</summary>

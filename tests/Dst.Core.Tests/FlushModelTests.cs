@@ -31,7 +31,7 @@ public sealed class FlushModelTests
 
     [Fact]
     public void Flush_that_says_ok_made_durable_what_was_completed_before_it() =>
-        GenStep.Array[1, 150].Sample(steps => MustFail.Never(() => new Model().Run(steps)), iter: 5000);
+        GenStep.Array[1, 150].Sample(steps => new Model().Run(steps), iter: 5000);
 
     /// <summary>One cache: which changes it took, and which of them would be there after a power cut.</summary>
     private sealed class Node
