@@ -101,7 +101,7 @@ internal sealed record Setting
 
     public bool Terminal { get; init; }
 
-    public string WorkingDirectory { get; init; } = "/work/here";
+    public string WorkingDirectory { get; init; } = "/home/user/here";
 
     public string HostRoot { get; init; } = "/nonexistent";
 
