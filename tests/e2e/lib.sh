@@ -27,7 +27,7 @@ run_test() {
         failed=$((failed + 1))
         echo "FAIL $name (status $status)"
         tail -n "${DST_E2E_LOG_LINES:-25}" "$log" | cut -c1-300 | sed 's/^/    | /'
-        tail -n 5 "$daemon_log" 2>/dev/null | cut -c1-300 | sed 's/^/    dstd| /'
+        grep -v "^   at\|^---" "$daemon_log" | tail -n 8 2>/dev/null | cut -c1-300 | sed 's/^/    dstd| /'
         dmesg | tail -n 3 | sed 's/^/    dmesg| /'
     fi
     clean_up
