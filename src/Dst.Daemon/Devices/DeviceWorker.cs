@@ -91,8 +91,7 @@ internal sealed class DeviceWorker : IDisposable
             await _cancel.CancelAsync().ConfigureAwait(false);
         }
 
-        bool clearing = string.Equals(_doing, Clearing, StringComparison.Ordinal);
-        await EnterAsync(DeviceState.Stopping, giveUp || clearing ? timeout : TimeSpan.Zero).ConfigureAwait(false);
+        await EnterAsync(DeviceState.Stopping, giveUp ? timeout : TimeSpan.Zero).ConfigureAwait(false);
         try
         {
             if (_gone)
@@ -151,7 +150,9 @@ internal sealed class DeviceWorker : IDisposable
 
     private async Task EnterAsync(string doing, TimeSpan wait)
     {
-        if (!await _operation.WaitAsync(wait).ConfigureAwait(false))
+        // Clearing up after a dead target is nobody's operation and ends soon.
+        bool clearing = string.Equals(_doing, Clearing, StringComparison.Ordinal) && wait != Timeout.InfiniteTimeSpan;
+        if (!await _operation.WaitAsync(clearing ? wait + _services.Timing.Helper : wait).ConfigureAwait(false))
         {
             string what = _doing switch
             {

@@ -29,6 +29,7 @@ internal sealed class DeviceHold : IAsyncDisposable
     private readonly Process _process;
     private readonly string _blockDevice;
     private readonly ILogger _log;
+    private bool _released;
 
     private DeviceHold(Process process, string blockDevice, ILogger log, HoldOutcome outcome, string text)
     {
@@ -67,9 +68,15 @@ internal sealed class DeviceHold : IAsyncDisposable
         return new(process, blockDevice, log, outcome, text);
     }
 
-    /// <summary>Lets the device go: U-22, a kernel device is not deleted before its last opener has left.</summary>
+    /// <summary>Lets the device go: U-22, a kernel device is not deleted before its last opener has left. Once more does nothing.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (_released)
+        {
+            return;
+        }
+
+        _released = true;
         try
         {
             _process.StandardInput.Close();

@@ -60,18 +60,18 @@ internal sealed class ProcessHandle : IDisposable
     {
         Span<byte> credentials = stackalloc byte[CredentialsBytes];
         Span<byte> handle = stackalloc byte[sizeof(int)];
+        socket.GetRawSocketOption(SocketLevel, PeerCredentials, credentials);
+        int pid = MemoryMarshal.Read<int>(credentials);
         try
         {
-            socket.GetRawSocketOption(SocketLevel, PeerCredentials, credentials);
             socket.GetRawSocketOption(SocketLevel, PeerPidfd, handle);
         }
         catch (SocketException)
         {
-            return null;
+            return Open(pid);
         }
 
-        return new ProcessHandle(
-            MemoryMarshal.Read<int>(credentials), new SafeFileHandle(MemoryMarshal.Read<int>(handle), ownsHandle: true));
+        return new ProcessHandle(pid, new SafeFileHandle(MemoryMarshal.Read<int>(handle), ownsHandle: true));
     }
 
     /// <summary>Ends the process at once.</summary>
