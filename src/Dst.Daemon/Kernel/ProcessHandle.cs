@@ -6,7 +6,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Dst.Daemon.Kernel;
 
 /// <summary>
-/// One process, whoever is its parent, held by a pidfd so that a reused number never means another one (D-04). Any thread.
+/// One process, whoever is its parent, held by a pidfd so that a reused number never means another one (D-04). Any
+/// thread.
 /// </summary>
 internal sealed class ProcessHandle : IDisposable
 {
@@ -79,7 +80,7 @@ internal sealed class ProcessHandle : IDisposable
 
     /// <summary>Waits for the end; false when the limit came first.</summary>
     public async Task<bool> WaitAsync(TimeSpan limit) =>
-        await Task.WhenAny(Exited, Task.Delay(limit)).ConfigureAwait(false) == Exited;
+        await Task.WhenAny(Exited, Task.Delay(limit)) == Exited;
 
     /// <summary>Lets the process go; a watched one is let go by its watcher when it ends.</summary>
     public void Dispose()
