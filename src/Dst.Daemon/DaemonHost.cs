@@ -12,7 +12,10 @@ using ILogger = Microsoft.Extensions.Logging.ILogger;
 
 namespace Dst.Daemon;
 
-/// <summary>One running daemon: locks, directories, socket, devices. Made by <see cref="StartAsync"/>, ended by disposal; targets go on.</summary>
+/// <summary>
+/// One running daemon: locks, directories, socket, devices. Made by <see cref="StartAsync"/>, ended by disposal;
+/// targets go on.
+/// </summary>
 internal sealed class DaemonHost : IAsyncDisposable
 {
     private const int MaxConnections = 64;
@@ -55,11 +58,12 @@ internal sealed class DaemonHost : IAsyncDisposable
             app = Build(options, logger);
             ILogger log = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("dstd");
             DeviceManager manager = new(new DeviceServices(options, new RecordStore(options.State), log));
-            DaemonInfo info = new(Version, DeviceApi.Version, Environment.ProcessId, options.Run.Path, options.State.Path);
+            DaemonInfo info = new(
+                Version, DeviceApi.Version, Environment.ProcessId, options.Run.Path, options.State.Path);
             DeviceApi api = new(manager, info, log);
             api.Map(app);
             app.Lifetime.ApplicationStopping.Register(manager.BeginStop);
-            await BindAsync(app, options.Run.DaemonSocket).ConfigureAwait(false);
+            await BindAsync(app, options.Run.DaemonSocket);
             manager.Start();
             api.Open();
             log.Serving(Version, options.Run.DaemonSocket, options.State.Path);
@@ -69,7 +73,7 @@ internal sealed class DaemonHost : IAsyncDisposable
         {
             if (app is not null)
             {
-                await app.DisposeAsync().ConfigureAwait(false);
+                await app.DisposeAsync();
             }
 
             locks.ForEach(each => each.Dispose());
@@ -84,9 +88,9 @@ internal sealed class DaemonHost : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _manager.BeginStop();
-        await _app.StopAsync().ConfigureAwait(false);
-        await _manager.StopAsync().ConfigureAwait(false);
-        await _app.DisposeAsync().ConfigureAwait(false);
+        await _app.StopAsync();
+        await _manager.StopAsync();
+        await _app.DisposeAsync();
         _manager.Dispose();
         _locks.ForEach(each => each.Dispose());
     }
@@ -154,14 +158,15 @@ internal sealed class DaemonHost : IAsyncDisposable
         return builder.Build();
     }
 
-    // The lock is ours, so nobody listens on a socket that is still there (D-07); the new one is private from its first moment.
+    // The lock is ours, so nobody listens on a socket that is still there (D-07); the new one is private from its first
+    // moment.
     private static async Task BindAsync(WebApplication app, string socket)
     {
         File.Delete(socket);
         _ = Native.SetUmask(PrivateUmask);
         try
         {
-            await app.StartAsync().ConfigureAwait(false);
+            await app.StartAsync();
         }
         finally
         {

@@ -33,7 +33,9 @@ internal sealed record DaemonOptions
     public const string DefaultLinkDirectory = "/dev/dst";
 }
 
-/// <summary>The limit of every wait of the daemon; nothing in it waits without one, except a creation for its nodes.</summary>
+/// <summary>
+/// The limit of every wait of the daemon; nothing in it waits without one, except a creation for its nodes.
+/// </summary>
 internal sealed record Timing
 {
     /// <summary>A started target must answer on its socket within this.</summary>
@@ -45,7 +47,9 @@ internal sealed record Timing
     /// <summary>A target told to start must be live within this (U-25: the partition scan is part of it).</summary>
     public TimeSpan Start { get; init; } = TimeSpan.FromSeconds(120);
 
-    /// <summary>A target whose device is gone, or that lost its creator, must end within this before it is killed.</summary>
+    /// <summary>
+    /// A target whose device is gone, or that lost its creator, must end within this before it is killed.
+    /// </summary>
     public TimeSpan ProcessEnd { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>A helper that deletes a dead kernel device or reads a partition table must end within this.</summary>

@@ -45,7 +45,8 @@ internal static class Program
 
     private static async Task<int> Main(string[] arguments)
     {
-        RootCommand root = new("dstd keeps DST's devices: it creates, watches, restores and removes them. Stopping it stops no device.")
+        RootCommand root = new(
+            "dstd keeps DST's devices: it creates, watches, restores and removes them. Stopping it stops no device.")
         {
             RunDirectoryOption, StateDirectoryOption, LogOption, LogLevelOption, TargetBinaryOption, LinkDirectoryOption,
         };
@@ -55,26 +56,27 @@ internal static class Program
         ParseResult result = root.Parse(arguments);
         if (result.Errors.Count > 0)
         {
-            return Fail(new(ControlErrorCode.Usage, $"{result.Errors[0].Message.ReplaceLineEndings(" ")} See dstd --help."));
+            return Fail(
+                new(ControlErrorCode.Usage, $"{result.Errors[0].Message.ReplaceLineEndings(" ")} See dstd --help."));
         }
 
         // The host handles the signals itself.
-        return await result.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null }).ConfigureAwait(false);
+        return await result.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null });
     }
 
     private static async Task<int> RunAsync(ParseResult parse)
     {
-        using Logger logger = LogSetup.Create(string.Equals(parse.GetValue(LogOption), "json", StringComparison.Ordinal), parse.GetValue(LogLevelOption));
+        using Logger logger = LogSetup.Create(
+            string.Equals(parse.GetValue(LogOption), "json", StringComparison.Ordinal), parse.GetValue(LogLevelOption));
         try
         {
             Native.EmptyStandardInput();
-            DaemonHost host = await DaemonHost.StartAsync(OptionsOf(parse), logger).ConfigureAwait(false);
-            await using (host.ConfigureAwait(false))
+            DaemonHost host = await DaemonHost.StartAsync(OptionsOf(parse), logger);
+            await using (host)
             {
-                await host.WaitAsync().ConfigureAwait(false);
+                await host.WaitAsync();
+                return 0;
             }
-
-            return 0;
         }
         catch (ControlException e)
         {

@@ -12,7 +12,8 @@ public sealed class ApiTests
     public async Task The_daemon_tells_who_it_is()
     {
         await using TestBed bed = await TestBed.StartedAsync();
-        using HttpResponseMessage response = await bed.Client.GetAsync("/v1/version", TestContext.Current.CancellationToken);
+        using HttpResponseMessage response = await bed.Client.GetAsync(
+            "/v1/version", TestContext.Current.CancellationToken);
         DaemonInfo info = await TestBed.ReadAsync(response, HttpStatusCode.OK, ControlJson.Default.DaemonInfo);
         Assert.Equal((1, Environment.ProcessId, bed.Options.Run.Path), (info.Api, info.Pid, info.RunDirectory));
     }
@@ -44,12 +45,14 @@ public sealed class ApiTests
     [InlineData("POST", "/v1/devices/a/clear-error", "{}", 404)]
     [InlineData("GET", "/v2/devices", null, 404)]
     [InlineData("PUT", "/v1/devices", "{}", 405)]
-    public async Task Bad_requests_get_an_error_document_and_change_nothing(string method, string path, string? body, int status)
+    public async Task Bad_requests_get_an_error_document_and_change_nothing(
+        string method, string path, string? body, int status)
     {
         await using TestBed bed = await TestBed.StartedAsync();
         using HttpRequestMessage request = new(new HttpMethod(method), path) { Content = body is null ? null : new StringContent(body) };
         using HttpResponseMessage response = await bed.Client.SendAsync(request, TestContext.Current.CancellationToken);
-        ControlError error = await TestBed.ReadAsync(response, (HttpStatusCode)status, ControlJson.Default.ControlError);
+        ControlError error = await TestBed.ReadAsync(
+            response, (HttpStatusCode)status, ControlJson.Default.ControlError);
         Assert.NotEmpty(error.Message);
         Assert.DoesNotContain('\n', error.Message);
         Assert.Empty(await bed.ListAsync());
@@ -62,7 +65,8 @@ public sealed class ApiTests
     {
         await using TestBed bed = await TestBed.StartedAsync();
         using Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        await socket.ConnectAsync(new UnixDomainSocketEndPoint(bed.Options.Run.DaemonSocket), TestContext.Current.CancellationToken);
+        await socket.ConnectAsync(
+            new UnixDomainSocketEndPoint(bed.Options.Run.DaemonSocket), TestContext.Current.CancellationToken);
         socket.ReceiveTimeout = 20000;
         socket.Send(Encoding.ASCII.GetBytes($"POST /v1/devices HTTP/1.1\r\nHost: dstd\r\n{header}\r\n\r\n"));
         byte[] chunk = [.. "10000\r\n"u8, .. new byte[0x10000], .. "\r\n"u8];
@@ -94,7 +98,8 @@ public sealed class ApiTests
         for (int i = 0; i < 80; i++)
         {
             Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(bed.Options.Run.DaemonSocket), TestContext.Current.CancellationToken);
+            await socket.ConnectAsync(
+                new UnixDomainSocketEndPoint(bed.Options.Run.DaemonSocket), TestContext.Current.CancellationToken);
             idle.Add(socket);
         }
 
@@ -108,11 +113,13 @@ public sealed class ApiTests
     {
         await using TestBed bed = await TestBed.StartedAsync();
         ControlException run = await Assert.ThrowsAsync<ControlException>(
-            () => DaemonHost.StartAsync(bed.Options with { State = new StateDirectory($"{bed.Root}/other") }, Serilog.Core.Logger.None));
+            () =>
+                DaemonHost.StartAsync(bed.Options with { State = new StateDirectory($"{bed.Root}/other") }, Serilog.Core.Logger.None));
         Assert.Equal(ControlErrorCode.Busy, run.Error.Code);
         Assert.Contains($"pid {Environment.ProcessId}", run.Message, StringComparison.Ordinal);
         await Assert.ThrowsAsync<ControlException>(
-            () => DaemonHost.StartAsync(bed.Options with { Run = new RunDirectory($"{bed.Root}/other") }, Serilog.Core.Logger.None));
+            () =>
+                DaemonHost.StartAsync(bed.Options with { Run = new RunDirectory($"{bed.Root}/other") }, Serilog.Core.Logger.None));
         Assert.Empty(await bed.ListAsync());
     }
 

@@ -11,7 +11,8 @@ public sealed class CreationTests
     {
         await using TestBed bed = await TestBed.StartedAsync();
         Directory.CreateDirectory($"{bed.Fake}/sys/block/ublkb5/queue");
-        await File.WriteAllTextAsync($"{bed.Fake}/sys/block/ublkb5/queue/write_cache", "write through\n", TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(
+            $"{bed.Fake}/sys/block/ublkb5/queue/write_cache", "write through\n", TestContext.Current.CancellationToken);
         await File.WriteAllTextAsync(
             $"{bed.Fake}/proc/swaps", "Filename\n/dev/ublkb5 partition 1 0 -2\n", TestContext.Current.CancellationToken);
         DeviceStatus status = await bed.AddAsync("a", 5);
@@ -42,7 +43,8 @@ public sealed class CreationTests
     public async Task Wrong_requests_are_usage_errors_and_change_nothing(string name, string node, int? id)
     {
         await using TestBed bed = await TestBed.StartedAsync();
-        ControlError error = await bed.AddFailsAsync(new() { Name = name, Nodes = [node], Id = id }, HttpStatusCode.BadRequest);
+        ControlError error = await bed.AddFailsAsync(
+            new() { Name = name, Nodes = [node], Id = id }, HttpStatusCode.BadRequest);
         Assert.Equal(ControlErrorCode.Usage, error.Code);
         Assert.DoesNotContain('\n', error.Message);
         Assert.Empty(await bed.ListAsync());

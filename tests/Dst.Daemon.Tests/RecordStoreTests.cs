@@ -39,7 +39,8 @@ public sealed class RecordStoreTests : IDisposable
         store.Save(Record(one, 1));
         store.Save(Record(other, 2));
         store.Save(Record(one, 3));
-        Assert.Equal([3, 2], store.LoadAll().OrderBy(each => each.Name.Length).Select(each => each.Record!.Request.Id!.Value));
+        Assert.Equal(
+            [3, 2], store.LoadAll().OrderBy(each => each.Name.Length).Select(each => each.Record!.Request.Id!.Value));
         store.Remove(one);
         Assert.Equal(2, Assert.Single(store.LoadAll()).Record!.Request.Id);
     }
@@ -64,7 +65,8 @@ public sealed class RecordStoreTests : IDisposable
     public void A_full_disk_leaves_the_old_one_and_no_litter()
     {
         new RecordStore(_state).Save(Record("a", 1));
-        RecordStore full = new(_state, at => ThrowAt(at, StoreStep.Written, new IOException("No space left on device")));
+        RecordStore full = new(
+            _state, at => ThrowAt(at, StoreStep.Written, new IOException("No space left on device")));
         ControlException e = Assert.Throws<ControlException>(() => full.Save(Record("a", 2)));
         Assert.Contains("No space left", e.Message, StringComparison.Ordinal);
         Assert.Equal(1, Assert.Single(full.LoadAll()).Record!.Request.Id);

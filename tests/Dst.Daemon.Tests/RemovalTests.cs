@@ -144,7 +144,8 @@ public sealed class RemovalTests
         TestBed.Kill(status.Pid!.Value);
         await bed.UntilAsync("a", each => each.State == "failed");
         using HttpResponseMessage refused = await ClearAsync(bed, "{}");
-        ControlError error = await TestBed.ReadAsync(refused, HttpStatusCode.InternalServerError, ControlJson.Default.ControlError);
+        ControlError error = await TestBed.ReadAsync(
+            refused, HttpStatusCode.InternalServerError, ControlJson.Default.ControlError);
         Assert.Contains("not running", error.Message, StringComparison.Ordinal);
     }
 

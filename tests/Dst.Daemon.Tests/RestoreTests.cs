@@ -19,7 +19,8 @@ public sealed class RestoreTests
         Assert.Equal((before.Pid, before.Uuid, 5), (after.Pid, after.Uuid, after.UblkId));
         Assert.Single(bed.TargetPids());
         TestBed.Kill(after.Pid!.Value);
-        Assert.Contains("ended", (await bed.UntilAsync("a", each => each.State == "failed")).Reason, StringComparison.Ordinal);
+        Assert.Contains(
+            "ended", (await bed.UntilAsync("a", each => each.State == "failed")).Reason, StringComparison.Ordinal);
         await bed.RemoveAsync("a");
         bed.AssertClean("a");
     }
@@ -30,7 +31,8 @@ public sealed class RestoreTests
         await using TestBed bed = await TestBed.StartedAsync();
         DeviceStatus before = await bed.AddAsync("a");
         TestBed.Kill(before.Pid!.Value);
-        DeviceStatus failed = await bed.UntilAsync("a", each => each.Reason?.Contains("restart dstd", StringComparison.Ordinal) == true);
+        DeviceStatus failed = await bed.UntilAsync(
+            "a", each => each.Reason?.Contains("restart dstd", StringComparison.Ordinal) == true);
         Assert.Equal("failed", failed.State);
         Assert.Contains("signal 9", failed.Reason, StringComparison.Ordinal);
         Assert.Null(failed.Pid);
@@ -61,14 +63,17 @@ public sealed class RestoreTests
         bed.Mode("a", mode);
         if (mode == "other-geometry")
         {
-            byte[] changed = RecordFile.Encode(bed.StoredRecord("a") with { Geometry = bed.StoredRecord("a").Geometry! with { Queues = 9 } });
-            await File.WriteAllBytesAsync(bed.Options.State.DeviceRecord("a"), changed, TestContext.Current.CancellationToken);
+            byte[] changed = RecordFile.Encode(
+                bed.StoredRecord("a") with { Geometry = bed.StoredRecord("a").Geometry! with { Queues = 9 } });
+            await File.WriteAllBytesAsync(
+                bed.Options.State.DeviceRecord("a"), changed, TestContext.Current.CancellationToken);
         }
 
         await bed.StartAsync();
         await bed.UntilAsync("b", each => each.State == "live");
         DeviceStatus failed = await bed.UntilAsync("a", each => each.State == "failed");
-        Assert.Contains(mode == "fail-at-open" ? "fake open failed" : "another geometry", failed.Reason, StringComparison.Ordinal);
+        Assert.Contains(
+            mode == "fail-at-open" ? "fake open failed" : "another geometry", failed.Reason, StringComparison.Ordinal);
         Assert.Contains("tried again", failed.Reason, StringComparison.Ordinal);
         if (mode == "fail-at-open")
         {
@@ -119,7 +124,8 @@ public sealed class RestoreTests
         DeviceStatus before = await bed.AddAsync("a", 5);
         await bed.StopAsync();
         TestBed.Kill(before.Pid!.Value);
-        await File.WriteAllTextAsync(bed.Options.State.DeviceRecord("a"), "{\"format\":1,", TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(
+            bed.Options.State.DeviceRecord("a"), "{\"format\":1,", TestContext.Current.CancellationToken);
         await bed.StartAsync();
         DeviceStatus back = await bed.UntilAsync("a", each => each.State == "live");
         Assert.Equal(before.Uuid, back.Uuid);
@@ -147,7 +153,8 @@ public sealed class RestoreTests
     {
         await using TestBed bed = await TestBed.StartedAsync();
         await bed.StopAsync();
-        await File.WriteAllTextAsync(bed.Options.State.DeviceRecord("a"), "torn", TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(
+            bed.Options.State.DeviceRecord("a"), "torn", TestContext.Current.CancellationToken);
         await bed.StartAsync();
         Assert.Contains("--force", (await bed.RemoveFailsAsync("a", HttpStatusCode.InternalServerError)).Message, StringComparison.Ordinal);
         await bed.RemoveAsync("a", "?force=true");
@@ -162,7 +169,8 @@ public sealed class RestoreTests
         await bed.StopAsync();
         new RecordStore(bed.Options.State).Remove("a");
         await bed.StartAsync();
-        Assert.Contains("no record", (await bed.UntilAsync("a", each => each.State == "failed")).Reason, StringComparison.Ordinal);
+        Assert.Contains(
+            "no record", (await bed.UntilAsync("a", each => each.State == "failed")).Reason, StringComparison.Ordinal);
         Assert.True(TestBed.Runs(before.Pid!.Value));
         await bed.RemoveFailsAsync("a", HttpStatusCode.Conflict);
         Assert.NotEmpty((await bed.RemoveAsync("a", "?force=true")).Notes);
@@ -175,7 +183,8 @@ public sealed class RestoreTests
         await using TestBed bed = await TestBed.StartedAsync();
         await bed.StopAsync();
         Directory.CreateDirectory(bed.Options.Run.Device("x"));
-        await File.WriteAllTextAsync($"{bed.Options.Run.Device("x")}/ublk_id", "8\n", TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(
+            $"{bed.Options.Run.Device("x")}/ublk_id", "8\n", TestContext.Current.CancellationToken);
         await File.WriteAllTextAsync(bed.Options.Run.TargetSocket("x"), "", TestContext.Current.CancellationToken);
         await bed.StartAsync();
         await TestBed.UntilAsync(() => !Directory.Exists(bed.Options.Run.Device("x")), "tree");

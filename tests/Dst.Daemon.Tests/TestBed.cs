@@ -13,7 +13,9 @@ using Xunit;
 
 namespace Dst.Daemon.Tests;
 
-/// <summary>A daemon of its own with fake targets, a fake procfs and a fake sysfs. Disposal ends every target that was started.</summary>
+/// <summary>
+/// A daemon of its own with fake targets, a fake procfs and a fake sysfs. Disposal ends every target that was started.
+/// </summary>
 internal sealed class TestBed : IAsyncDisposable
 {
     public TestBed()
@@ -23,7 +25,8 @@ internal sealed class TestBed : IAsyncDisposable
         Directory.CreateDirectory($"{Fake}/sys/block");
         Directory.CreateDirectory($"{Fake}/proc");
         string wrapper = $"{Root}/dst-target";
-        File.WriteAllText(wrapper, $"#!/bin/sh\nexport FAKE_DIR={Fake}\nexec {AppContext.BaseDirectory}/fake-target \"$@\"\n");
+        File.WriteAllText(
+            wrapper, $"#!/bin/sh\nexport FAKE_DIR={Fake}\nexec {AppContext.BaseDirectory}/fake-target \"$@\"\n");
         File.SetUnixFileMode(wrapper, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         Options = new DaemonOptions
         {
@@ -99,7 +102,8 @@ internal sealed class TestBed : IAsyncDisposable
 
     public void HelperMode(string verb, params string[] modes) => File.WriteAllLines($"{Fake}/helper-{verb}", modes);
 
-    public static DeviceRequest Request(string name, int? id = null) => new() { Name = name, Id = id, Nodes = ["zero:1M", "mem:1M"] };
+    public static DeviceRequest Request(string name, int? id = null) =>
+        new() { Name = name, Id = id, Nodes = ["zero:1M", "mem:1M"] };
 
     public Task<HttpResponseMessage> PostAsync(DeviceRequest request, string query = "") =>
         Client.PostAsync($"/v1/devices{query}", JsonContent.Create(request, ControlJson.Default.DeviceRequest));
@@ -180,7 +184,8 @@ internal sealed class TestBed : IAsyncDisposable
         Assert.Fail($"never: {what}");
     }
 
-    public static bool Runs(int pid) => File.Exists($"/proc/{pid}/stat") && !File.ReadAllText($"/proc/{pid}/stat").Contains(") Z ");
+    public static bool Runs(int pid) =>
+        File.Exists($"/proc/{pid}/stat") && !File.ReadAllText($"/proc/{pid}/stat").Contains(") Z ");
 
     public static void Kill(int pid) => Process.GetProcessById(pid).Kill();
 

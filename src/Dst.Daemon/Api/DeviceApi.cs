@@ -36,22 +36,23 @@ internal sealed class DeviceApi(DeviceManager manager, DaemonInfo info, ILogger 
     {
         try
         {
-            await _open.Task.WaitAsync(context.RequestAborted).ConfigureAwait(false);
-            await next(context).ConfigureAwait(false);
+            await _open.Task.WaitAsync(context.RequestAborted);
+            await next(context);
             if (context.Response is { HasStarted: false, StatusCode: StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed })
             {
                 ControlError unknown = new(
-                    ControlErrorCode.Usage, $"{context.Request.Method} {context.Request.Path} is not in API version {Version}");
-                await Replies.SendErrorAsync(context, unknown, context.Response.StatusCode).ConfigureAwait(false);
+                    ControlErrorCode.Usage,
+                    $"{context.Request.Method} {context.Request.Path} is not in API version {Version}");
+                await Replies.SendErrorAsync(context, unknown, context.Response.StatusCode);
             }
         }
         catch (ControlException e)
         {
-            await Replies.SendErrorAsync(context, e.Error).ConfigureAwait(false);
+            await Replies.SendErrorAsync(context, e.Error);
         }
         catch (BadHttpRequestException e)
         {
-            await RefuseAsync(context, e).ConfigureAwait(false);
+            await RefuseAsync(context, e);
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
@@ -60,8 +61,8 @@ internal sealed class DeviceApi(DeviceManager manager, DaemonInfo info, ILogger 
         catch (Exception e) when (!context.Response.HasStarted)
         {
             log.RequestFailed(e, context.Request.Method, context.Request.Path);
-            await Replies.SendErrorAsync(context, new(ControlErrorCode.Failure, "internal error; the log of dstd says more"))
-                .ConfigureAwait(false);
+            await Replies.SendErrorAsync(
+                context, new(ControlErrorCode.Failure, "internal error; the log of dstd says more"));
         }
     }
 
@@ -79,36 +80,36 @@ internal sealed class DeviceApi(DeviceManager manager, DaemonInfo info, ILogger 
 
     private async Task ListAsync(HttpContext context)
     {
-        DeviceStatus[] devices = await manager.StatusAsync().ConfigureAwait(false);
-        await Replies.SendAsync(context, StatusCodes.Status200OK, devices, ControlJson.Default.DeviceStatusArray).ConfigureAwait(false);
+        DeviceStatus[] devices = await manager.StatusAsync();
+        await Replies.SendAsync(context, StatusCodes.Status200OK, devices, ControlJson.Default.DeviceStatusArray);
     }
 
     private async Task StatusAsync(HttpContext context)
     {
-        DeviceStatus device = await manager.StatusAsync(NameOf(context)).ConfigureAwait(false);
-        await Replies.SendAsync(context, StatusCodes.Status200OK, device, ControlJson.Default.DeviceStatus).ConfigureAwait(false);
+        DeviceStatus device = await manager.StatusAsync(NameOf(context));
+        await Replies.SendAsync(context, StatusCodes.Status200OK, device, ControlJson.Default.DeviceStatus);
     }
 
     private async Task CreateAsync(HttpContext context)
     {
         TimeSpan timeout = Requests.Timeout(context, Timeout.InfiniteTimeSpan);
-        DeviceRequest request = await Requests.ReadAsync(context, Requests.Device).ConfigureAwait(false);
-        DeviceStatus device = await manager.CreateAsync(request, timeout).ConfigureAwait(false);
-        await Replies.SendAsync(context, StatusCodes.Status201Created, device, ControlJson.Default.DeviceStatus).ConfigureAwait(false);
+        DeviceRequest request = await Requests.ReadAsync(context, Requests.Device);
+        DeviceStatus device = await manager.CreateAsync(request, timeout);
+        await Replies.SendAsync(context, StatusCodes.Status201Created, device, ControlJson.Default.DeviceStatus);
     }
 
     private async Task RemoveAsync(HttpContext context)
     {
         bool force = Requests.Flag(context, "force");
         TimeSpan timeout = Requests.Timeout(context, DefaultRemovalTimeout);
-        RemovalReport report = await manager.RemoveAsync(NameOf(context), force, timeout).ConfigureAwait(false);
-        await Replies.SendAsync(context, StatusCodes.Status200OK, report, ControlJson.Default.RemovalReport).ConfigureAwait(false);
+        RemovalReport report = await manager.RemoveAsync(NameOf(context), force, timeout);
+        await Replies.SendAsync(context, StatusCodes.Status200OK, report, ControlJson.Default.RemovalReport);
     }
 
     private async Task ClearErrorAsync(HttpContext context)
     {
-        ClearErrorRequest request = await Requests.ReadAsync(context, Requests.ClearError).ConfigureAwait(false);
-        await manager.ClearErrorAsync(NameOf(context), request.Index).ConfigureAwait(false);
+        ClearErrorRequest request = await Requests.ReadAsync(context, Requests.ClearError);
+        await manager.ClearErrorAsync(NameOf(context), request.Index);
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 

@@ -6,7 +6,9 @@ using Dst.Control;
 
 namespace Dst.Daemon.Api;
 
-/// <summary>What comes in over the API, bounded and strict: nothing unknown is let pass as if it had been obeyed.</summary>
+/// <summary>
+/// What comes in over the API, bounded and strict: nothing unknown is let pass as if it had been obeyed.
+/// </summary>
 internal static class Requests
 {
     /// <summary>Largest body (D-08).</summary>
@@ -40,12 +42,13 @@ internal static class Requests
 
         try
         {
-            return await JsonSerializer.DeserializeAsync(context.Request.Body, type, context.RequestAborted).ConfigureAwait(false)
+            return await JsonSerializer.DeserializeAsync(context.Request.Body, type, context.RequestAborted)
                 ?? throw new ControlException(ControlErrorCode.Usage, "request body is null");
         }
         catch (JsonException e)
         {
-            throw new ControlException(ControlErrorCode.Usage, $"request body is refused: {e.Message.ReplaceLineEndings(" ")}");
+            throw new ControlException(
+                ControlErrorCode.Usage, $"request body is refused: {e.Message.ReplaceLineEndings(" ")}");
         }
     }
 

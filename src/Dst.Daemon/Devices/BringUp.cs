@@ -13,10 +13,12 @@ internal sealed record BringUpResult(
     TargetSession? Session, DeviceRecord Record, string BlockDevice, ControlError? Error, ControlError? Unclean);
 
 /// <summary>
-/// The way from a stored record to a live device, for creation and restore alike (D-02): target process, nodes open and geometry known,
+/// The way from a stored record to a live device, for creation and restore alike (D-02): target process, nodes open and
+/// geometry known,
 /// geometry durable, start. One object a try, used by the worker of one device.
 /// </summary>
-internal sealed class BringUp(DeviceServices services, DeviceRecord stored, Action<DeviceRecord> save, Action<TargetReply> onEvent)
+internal sealed class BringUp(
+    DeviceServices services, DeviceRecord stored, Action<DeviceRecord> save, Action<TargetReply> onEvent)
 {
     private static readonly TimeSpan ConnectPause = TimeSpan.FromMilliseconds(20);
 
@@ -33,15 +35,16 @@ internal sealed class BringUp(DeviceServices services, DeviceRecord stored, Acti
         try
         {
             process = TargetProcess.Start(services.Options, _name);
-            session = await ConnectAsync(process, cancel).ConfigureAwait(false);
-            await OpenAsync(session, claimId, cancel).ConfigureAwait(false);
-            string blockDevice = await StartAsync(session, cancel).ConfigureAwait(false);
+            session = await ConnectAsync(process, cancel);
+            await OpenAsync(session, claimId, cancel);
+            string blockDevice = await StartAsync(session, cancel);
             return new(session, _record, blockDevice, null, null);
         }
-        catch (Exception e) when (e is ControlException or TimeoutException or IOException or OperationCanceledException)
+        catch (Exception e)
+            when (e is ControlException or TimeoutException or IOException or OperationCanceledException)
         {
             session?.Dispose();
-            ControlError? unclean = await UndoAsync(session?.Process ?? process).ConfigureAwait(false);
+            ControlError? unclean = await UndoAsync(session?.Process ?? process);
             return new(null, _record, "", ErrorOf(e), unclean);
         }
     }
@@ -54,12 +57,13 @@ internal sealed class BringUp(DeviceServices services, DeviceRecord stored, Acti
         {
             if (process.Exited.IsCompleted)
             {
-                string how = await process.EndAsync().ConfigureAwait(false);
-                throw new ControlException(ControlErrorCode.Failure, $"{how} before it served device {_name}; its log says more");
+                string how = await process.EndAsync();
+                throw new ControlException(
+                    ControlErrorCode.Failure, $"{how} before it served device {_name}; its log says more");
             }
 
             TargetConnection? connection =
-                await TargetConnection.OpenAsync(path, services.Timing.Hello, onEvent, cancel).ConfigureAwait(false);
+                await TargetConnection.OpenAsync(path, services.Timing.Hello, onEvent, cancel);
             if (connection is not null)
             {
                 TargetSession session = new(services, _name, process, connection);
@@ -72,7 +76,7 @@ internal sealed class BringUp(DeviceServices services, DeviceRecord stored, Acti
                 return session;
             }
 
-            await Task.Delay(ConnectPause, cancel).ConfigureAwait(false);
+            await Task.Delay(ConnectPause, cancel);
         }
 
         throw new ControlException(
@@ -89,14 +93,15 @@ internal sealed class BringUp(DeviceServices services, DeviceRecord stored, Acti
             Record = _record,
             StateDirectory = services.Options.State.Path,
         };
-        TargetReply reply = await session.AskAsync(open, "opening", limit: null, cancel).ConfigureAwait(false);
+        TargetReply reply = await session.AskAsync(open, "opening", limit: null, cancel);
         DeviceGeometry geometry = reply.Geometry
             ?? throw new ControlException(ControlErrorCode.Failure, $"target of device {_name} told no geometry");
         if (_record.Geometry is { } known)
         {
             if (!SameGeometry(known, geometry))
             {
-                throw new ControlException(ControlErrorCode.Failure, $"target of device {_name} derived another geometry than the stored one");
+                throw new ControlException(
+                    ControlErrorCode.Failure, $"target of device {_name} derived another geometry than the stored one");
             }
 
             return;
@@ -117,7 +122,7 @@ internal sealed class BringUp(DeviceServices services, DeviceRecord stored, Acti
     {
         cancel.ThrowIfCancellationRequested();
         TargetRequest start = new() { RequestId = 0, Command = TargetProtocol.TargetCommand.Start };
-        TargetReply reply = await session.AskAsync(start, "starting", services.Timing.Start, CancellationToken.None).ConfigureAwait(false);
+        TargetReply reply = await session.AskAsync(start, "starting", services.Timing.Start, CancellationToken.None);
         return reply.BlockDevice
             ?? throw new ControlException(ControlErrorCode.Failure, $"target of device {_name} told no block device");
     }
@@ -129,14 +134,14 @@ internal sealed class BringUp(DeviceServices services, DeviceRecord stored, Acti
             return null;
         }
 
-        if (!await process.EndWithinAsync(services.Timing.ProcessEnd, _name, services.Log).ConfigureAwait(false))
+        if (!await process.EndWithinAsync(services.Timing.ProcessEnd, _name, services.Log))
         {
             return new(ControlErrorCode.TimedOut, $"target (pid {process.Pid}) of device {_name} does not end");
         }
 
         // A device of somebody else is no leftover of ours.
         int? ublkId = _record.Geometry?.UblkId ?? _record.Request.Id;
-        ControlError? left = await services.Leftovers.ClearAsync(_name, ublkId, ended: true).ConfigureAwait(false);
+        ControlError? left = await services.Leftovers.ClearAsync(_name, ublkId, ended: true);
         return left is { Code: ControlErrorCode.Busy } ? null : left;
     }
 

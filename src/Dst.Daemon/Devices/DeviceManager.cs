@@ -20,7 +20,9 @@ internal sealed class DeviceManager : IDisposable
         _status = new StatusReader(services);
     }
 
-    /// <summary>Adopts, restores, rolls back or ends whatever earlier daemons left, each device by itself (D-02, D-03).</summary>
+    /// <summary>
+    /// Adopts, restores, rolls back or ends whatever earlier daemons left, each device by itself (D-02, D-03).
+    /// </summary>
     public void Start()
     {
         List<(DeviceWorker Worker, StoredRecord Stored)> found = [];
@@ -42,7 +44,8 @@ internal sealed class DeviceManager : IDisposable
         {
             if (stored.Problem is not null || stored.Warning is not null)
             {
-                _services.Log.RecordProblem(_services.Options.State.DeviceRecord(stored.Name), stored.Problem ?? stored.Warning!);
+                _services.Log.RecordProblem(
+                    _services.Options.State.DeviceRecord(stored.Name), stored.Problem ?? stored.Warning!);
             }
 
             worker.Restore(stored);
@@ -59,7 +62,7 @@ internal sealed class DeviceManager : IDisposable
         DeviceWorker worker = Begin(request);
         try
         {
-            await worker.Work.WaitAsync(timeout).ConfigureAwait(false);
+            await worker.Work.WaitAsync(timeout);
         }
         catch (TimeoutException)
         {
@@ -68,7 +71,7 @@ internal sealed class DeviceManager : IDisposable
                 $"device {request.Name} is not live after {timeout.TotalSeconds:0.#} s; its creation goes on, see dstctl status {request.Name}");
         }
 
-        return await _status.ReadAsync(worker).ConfigureAwait(false);
+        return await _status.ReadAsync(worker);
     }
 
     /// <summary>Status of every device, by name.</summary>
@@ -80,7 +83,7 @@ internal sealed class DeviceManager : IDisposable
             workers = [.. _workers.Values];
         }
 
-        return await Task.WhenAll(workers.Select(_status.ReadAsync)).ConfigureAwait(false);
+        return await Task.WhenAll(workers.Select(_status.ReadAsync));
     }
 
     /// <summary>Status of one device.</summary>
@@ -102,7 +105,7 @@ internal sealed class DeviceManager : IDisposable
     /// <summary>Waits for what was given up to be undone, then closes the connections to the targets.</summary>
     public async Task StopAsync()
     {
-        await _lifetime.CancelAsync().ConfigureAwait(false);
+        await _lifetime.CancelAsync();
         DeviceWorker[] workers;
         lock (_lock)
         {
@@ -110,7 +113,7 @@ internal sealed class DeviceManager : IDisposable
         }
 
         Task all = Task.WhenAll(workers.Select(worker => worker.Work));
-        await Task.WhenAny(all, Task.Delay(_services.Timing.Shutdown)).ConfigureAwait(false);
+        await Task.WhenAny(all, Task.Delay(_services.Timing.Shutdown));
         _services.Log.Ending(workers.Count(worker => worker.View.IsLive));
         foreach (DeviceWorker worker in workers)
         {
@@ -132,7 +135,8 @@ internal sealed class DeviceManager : IDisposable
 
             if (_workers.TryGetValue(request.Name, out DeviceWorker? same))
             {
-                throw new ControlException(ControlErrorCode.Busy, $"device {request.Name} exists already; it is {same.View.State}");
+                throw new ControlException(
+                    ControlErrorCode.Busy, $"device {request.Name} exists already; it is {same.View.State}");
             }
 
             if (request.Id is { } id && OwnerOf(id, null) is { } owner)

@@ -10,7 +10,9 @@ internal static class DeviceRules
     /// <summary>Largest number of a ublk device: minors have 20 bits.</summary>
     public const int UblkIdMax = (1 << 20) - 1;
 
-    /// <summary>Refuses a request that is wrong in itself. The target checks what depends on nodes and machine.</summary>
+    /// <summary>
+    /// Refuses a request that is wrong in itself. The target checks what depends on nodes and machine.
+    /// </summary>
     /// <exception cref="ControlException">What is wrong.</exception>
     public static void Check(DeviceRequest request, RunDirectory run)
     {
@@ -26,7 +28,8 @@ internal static class DeviceRules
 
         if (request.Nodes.Count is 0 or > VolumeLimits.NodesMax)
         {
-            throw Usage($"device {request.Name}: {request.Nodes.Count} nodes; 1 to {VolumeLimits.NodesMax} are allowed");
+            throw Usage(
+                $"device {request.Name}: {request.Nodes.Count} nodes; 1 to {VolumeLimits.NodesMax} are allowed");
         }
 
         foreach (string? node in request.Nodes)

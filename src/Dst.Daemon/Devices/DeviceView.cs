@@ -12,7 +12,9 @@ internal static class DeviceState
     public const string Failed = "failed";
 }
 
-/// <summary>What a worker shows of its device: replaced as a whole, so that readers take no lock and wait for nobody (D-09).</summary>
+/// <summary>
+/// What a worker shows of its device: replaced as a whole, so that readers take no lock and wait for nobody (D-09).
+/// </summary>
 /// <param name="State">One of <see cref="DeviceState"/>.</param>
 /// <param name="Record">The record as stored; null when there is none that can be read.</param>
 internal sealed record DeviceView(string State, DeviceRecord? Record)

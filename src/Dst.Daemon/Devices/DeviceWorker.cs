@@ -6,10 +6,11 @@ using Dst.Daemon.Store;
 namespace Dst.Daemon.Devices;
 
 /// <summary>
-/// Everything that is done to one device, one operation at a time; a stuck one blocks no other device and no status (D-09). Any thread may call;
+/// Everything that is done to one device, one operation at a time; a stuck one blocks no other device and no status
+/// (D-09). Any thread may call;
 /// a second operation is refused as busy.
 /// </summary>
-internal sealed class DeviceWorker : IDisposable
+internal sealed partial class DeviceWorker : IDisposable
 {
     private const string Clearing = "clearing up after its target";
 
@@ -74,7 +75,8 @@ internal sealed class DeviceWorker : IDisposable
 
     /// <summary>The write cache mode of the kernel device; waits a moment at most.</summary>
     public Task<string?> WriteCacheAsync() =>
-        _view is { IsLive: true, Record.Geometry: { VolatileCache: true, UblkId: var id } } ? _attributes.WriteCacheAsync(id) : Task.FromResult<string?>(null);
+        _view is { IsLive: true, Record.Geometry: { VolatileCache: true, UblkId: var id } } ? _attributes.WriteCacheAsync(id) : Task.FromResult<string?>(
+            null);
 
     /// <summary>Removes the device.</summary>
     /// <param name="force">Whoever uses it, and whatever is lost.</param>
@@ -88,11 +90,10 @@ internal sealed class DeviceWorker : IDisposable
         bool giveUp = (creating && force) || restoring || (_stored is not null && _session is null);
         if (giveUp)
         {
-            await _cancel.CancelAsync().ConfigureAwait(false);
+            await _cancel.CancelAsync();
         }
 
-        bool clearing = string.Equals(_doing, Clearing, StringComparison.Ordinal);
-        await EnterAsync(DeviceState.Stopping, giveUp || clearing ? timeout : TimeSpan.Zero).ConfigureAwait(false);
+        await EnterAsync(DeviceState.Stopping, giveUp ? timeout : TimeSpan.Zero);
         try
         {
             if (_gone)
@@ -101,12 +102,13 @@ internal sealed class DeviceWorker : IDisposable
             }
 
             return _session is { } session
-                ? await RemoveLiveAsync(session, force, timeout).ConfigureAwait(false)
-                : await RemoveDeadAsync(force).ConfigureAwait(false);
+                ? await RemoveLiveAsync(session, force, timeout)
+                : await RemoveDeadAsync(force);
         }
         catch (Exception e) when (e is IOException or TimeoutException)
         {
-            throw new ControlException(ControlErrorCode.Failure, $"device {Name} is not removed: {e.Message.ReplaceLineEndings(" ")}");
+            throw new ControlException(
+                ControlErrorCode.Failure, $"device {Name} is not removed: {e.Message.ReplaceLineEndings(" ")}");
         }
         catch (OperationCanceledException)
         {
@@ -123,18 +125,19 @@ internal sealed class DeviceWorker : IDisposable
     /// <exception cref="ControlException">It is not running, or refused.</exception>
     public async Task ClearErrorAsync(int? nodeIndex)
     {
-        await EnterAsync("clear-error", TimeSpan.Zero).ConfigureAwait(false);
+        await EnterAsync("clear-error", TimeSpan.Zero);
         try
         {
             if (_session is not { } session)
             {
                 throw new ControlException(
-                    ControlErrorCode.Failure, $"device {Name} is not running; its error marks can be cleared once it is live again");
+                    ControlErrorCode.Failure,
+                    $"device {Name} is not running; its error marks can be cleared once it is live again");
             }
 
-            await session.ReconnectAsync(_lifetime).ConfigureAwait(false);
+            await session.ReconnectAsync(_lifetime);
             TargetRequest request = new() { RequestId = 0, Command = TargetProtocol.TargetCommand.ClearError, NodeIndex = nodeIndex };
-            await session.AskAsync(request, "clearing errors of", _services.Timing.Start, _lifetime).ConfigureAwait(false);
+            await session.AskAsync(request, "clearing errors of", _services.Timing.Start, _lifetime);
         }
         catch (TimeoutException e)
         {
@@ -151,7 +154,9 @@ internal sealed class DeviceWorker : IDisposable
 
     private async Task EnterAsync(string doing, TimeSpan wait)
     {
-        if (!await _operation.WaitAsync(wait).ConfigureAwait(false))
+        // Clearing up after a dead target is nobody's operation and ends soon.
+        bool clearing = string.Equals(_doing, Clearing, StringComparison.Ordinal) && wait != Timeout.InfiniteTimeSpan;
+        if (!await _operation.WaitAsync(clearing ? wait + _services.Timing.Helper : wait))
         {
             string what = _doing switch
             {
@@ -206,7 +211,7 @@ internal sealed class DeviceWorker : IDisposable
 
     private async Task CreateAsync(DeviceRecord record)
     {
-        await EnterAsync(DeviceState.Creating, Timeout.InfiniteTimeSpan).ConfigureAwait(false);
+        await EnterAsync(DeviceState.Creating, Timeout.InfiniteTimeSpan);
         try
         {
             try
@@ -219,7 +224,7 @@ internal sealed class DeviceWorker : IDisposable
                 throw;
             }
 
-            BringUpResult result = await BringUpAsync(record, _cancel.Token).ConfigureAwait(false);
+            BringUpResult result = await BringUpAsync(record, _cancel.Token);
             if (result.Error is { } error)
             {
                 _services.Log.CreationFailed(Name, error.Message);
@@ -236,10 +241,10 @@ internal sealed class DeviceWorker : IDisposable
     private async Task<BringUpResult> BringUpAsync(DeviceRecord record, CancellationToken cancel)
     {
         BringUp way = new(_services, record, Save, OnTargetEvent);
-        BringUpResult result = await way.RunAsync(id => _claimId(this, id), cancel).ConfigureAwait(false);
+        BringUpResult result = await way.RunAsync(id => _claimId(this, id), cancel);
         if (result.Session is { } session)
         {
-            await RescanAsync(result.BlockDevice).ConfigureAwait(false);
+            await RescanAsync(result.BlockDevice);
             GoLive(session, result.Record, result.BlockDevice);
             _services.Log.DeviceLive(Name, result.BlockDevice, session.Process.Pid);
         }
@@ -247,12 +252,13 @@ internal sealed class DeviceWorker : IDisposable
         return result;
     }
 
-    // U-25: where the kernel was told not to scan for partitions while the device started, it scans now; else this changes nothing.
+    // U-25: where the kernel was told not to scan for partitions while the device started, it scans now; else this
+    // changes nothing.
     private async Task RescanAsync(string blockDevice)
     {
         try
         {
-            HelperResult result = await _services.Helpers.RescanAsync(blockDevice).ConfigureAwait(false);
+            HelperResult result = await _services.Helpers.RescanAsync(blockDevice);
             if (result.ExitCode != HelperResult.Done)
             {
                 _services.Log.DeviceWarning(Name, $"partition table of {blockDevice} was not read: {result.Text}");
@@ -313,14 +319,14 @@ internal sealed class DeviceWorker : IDisposable
 
     private async Task WatchAsync(TargetSession session)
     {
-        await session.Process.Exited.ConfigureAwait(false);
-        await _operation.WaitAsync(CancellationToken.None).ConfigureAwait(false);
+        await session.Process.Exited;
+        await _operation.WaitAsync(CancellationToken.None);
         try
         {
             if (ReferenceEquals(_session, session) && !_lifetime.IsCancellationRequested)
             {
                 _doing = Clearing;
-                await BuryAsync(session).ConfigureAwait(false);
+                await BuryAsync(session);
             }
         }
         finally
@@ -331,13 +337,13 @@ internal sealed class DeviceWorker : IDisposable
 
     private async Task BuryAsync(TargetSession session)
     {
-        string how = await session.Process.EndAsync().ConfigureAwait(false);
+        string how = await session.Process.EndAsync();
         session.Dispose();
         _session = null;
         _stored = null;
         DeviceView view = _view;
         Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = $"{how}; clearing up" });
-        ControlError? left = await _services.Leftovers.ClearAsync(Name, view.UblkId, ended: true).ConfigureAwait(false);
+        ControlError? left = await _services.Leftovers.ClearAsync(Name, view.UblkId, ended: true);
         if (left is null && view.Record is { Removing: true })
         {
             try
@@ -374,303 +380,4 @@ internal sealed class DeviceWorker : IDisposable
         _services.Log.DeviceRemoved(Name);
         Vanish();
     }
-
-    private async Task<RemovalReport> RemoveLiveAsync(TargetSession session, bool force, TimeSpan timeout)
-    {
-        DeviceView before = _view;
-        int ublkId = before.UblkId ?? throw new ControlException(ControlErrorCode.Failure, $"device {Name} has no number");
-        Removal removal = new(_services, session, Name, ublkId, before.BlockDevice ?? BlockDevice.PathOf(ublkId), timeout);
-        DeviceHold? hold = force
-            ? await removal.SecureByForceAsync().ConfigureAwait(false)
-            : await removal.SecureAsync(_lifetime).ConfigureAwait(false);
-        await using (hold)
-        {
-            bool gone = await StopAsync(session, removal, hold, force).ConfigureAwait(false);
-            if (!gone && !force)
-            {
-                throw new ControlException(
-                    ControlErrorCode.TimedOut,
-                    $"device {Name}: target (pid {session.Process.Pid}) is still stopping; it is removed when that ends, or by --force");
-            }
-        }
-
-        await EndLiveAsync(session, ublkId).ConfigureAwait(false);
-        if (removal.Notes.Count > 0)
-        {
-            _services.Log.DeviceForced(Name, string.Join("; ", removal.Notes));
-        }
-
-        return new RemovalReport(removal.Notes);
-    }
-
-    private async Task<bool> StopAsync(TargetSession session, Removal removal, DeviceHold? hold, bool force)
-    {
-        DeviceView before = _view;
-        DeviceRecord record = before.Record!;
-        bool marked = false;
-        try
-        {
-            await session.ReconnectAsync(_lifetime).ConfigureAwait(false);
-            Save(record with { Removing = true });
-            marked = true;
-            Show(view => view with { State = DeviceState.Stopping });
-            return await removal.StopAsync(hold, force).ConfigureAwait(false);
-        }
-        catch (ControlException) when (!force)
-        {
-            Show(view => view with { State = before.State });
-            if (marked)
-            {
-                Save(record with { Removing = false });
-            }
-
-            throw;
-        }
-        catch (ControlException)
-        {
-            // By force: the process is killed next, its device ends with it.
-            return false;
-        }
-    }
-
-    private async Task EndLiveAsync(TargetSession session, int ublkId)
-    {
-        if (!await session.Process.EndWithinAsync(_services.Timing.ProcessEnd, Name, _services.Log).ConfigureAwait(false))
-        {
-            throw new ControlException(
-                ControlErrorCode.TimedOut, $"device {Name}: target (pid {session.Process.Pid}) hangs in the kernel and does not end");
-        }
-
-        session.Dispose();
-        _session = null;
-        if (await _services.Leftovers.ClearAsync(Name, ublkId, ended: true).ConfigureAwait(false) is { } left)
-        {
-            Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = $"stopped, but {left.Message}; remove it again" });
-            throw new ControlException(left.Code, $"device {Name} is stopped, but {left.Message}; remove it again");
-        }
-
-        Forget();
-    }
-
-    private async Task<RemovalReport> RemoveDeadAsync(bool force)
-    {
-        if (_stored is { Untouchable: true, Problem: { } untouchable })
-        {
-            throw new ControlException(ControlErrorCode.Failure, $"device {Name} is not removed: {untouchable}");
-        }
-
-        if (_stored is { Record: null, Problem: { } problem } && !force)
-        {
-            throw new ControlException(ControlErrorCode.Failure, $"device {Name} is not removed: {problem}; --force removes it all the same");
-        }
-
-        List<string> notes = [];
-        await StopStrangerAsync(force, notes).ConfigureAwait(false);
-        ControlError? left = await _services.Leftovers.ClearAsync(Name, _view.UblkId, ended: true).ConfigureAwait(false);
-        if (left is { Code: not ControlErrorCode.Busy })
-        {
-            throw new ControlException(left.Code, $"device {Name} is not removed: {left.Message}");
-        }
-
-        Forget();
-        return new RemovalReport(notes);
-    }
-
-    // A target that this daemon could not adopt may still serve the device.
-    private async Task StopStrangerAsync(bool force, List<string> notes)
-    {
-        using TargetConnection? connection = await TargetConnection.OpenAsync(
-            _services.Options.Run.TargetSocket(Name), _services.Timing.Hello, static _ => { }, _lifetime).ConfigureAwait(false);
-        if (connection is null)
-        {
-            return;
-        }
-
-        if (!force)
-        {
-            throw new ControlException(
-                ControlErrorCode.Busy, $"device {Name}: target (pid {connection.Process.Pid}) still serves it; --force ends that");
-        }
-
-        TargetProcess process = TargetProcess.Adopt(connection.Process);
-        TargetSession session = new(_services, Name, process, connection);
-        TargetRequest stop = new() { RequestId = 0, Command = TargetProtocol.TargetCommand.Stop, FailPending = true };
-        try
-        {
-            await session.AskAsync(stop, "stopping", _services.Timing.StopGrace, _lifetime).ConfigureAwait(false);
-        }
-        catch (Exception e) when (e is ControlException or TimeoutException)
-        {
-            notes.Add($"{e.Message}; killed");
-        }
-
-        notes.Add($"target (pid {process.Pid}) was ended with whatever it had not written");
-        if (!await process.EndWithinAsync(_services.Timing.ProcessEnd, Name, _services.Log).ConfigureAwait(false))
-        {
-            throw new ControlException(ControlErrorCode.TimedOut, $"device {Name}: target (pid {process.Pid}) does not end");
-        }
-    }
-
-    private async Task RestoreLoopAsync(StoredRecord stored, CancellationToken cancel)
-    {
-        TimeSpan pause = _services.Timing.RetryFirst;
-        string lastReason = "";
-        try
-        {
-            while (true)
-            {
-                await EnterAsync(DeviceState.Starting, Timeout.InfiniteTimeSpan).ConfigureAwait(false);
-                RestoreOutcome outcome;
-                try
-                {
-                    outcome = await RestoreOnceAsync(stored, cancel).ConfigureAwait(false);
-                }
-                finally
-                {
-                    Leave();
-                }
-
-                if (outcome.Reason is null)
-                {
-                    return;
-                }
-
-                string again = outcome.Final ? "" : $"; tried again every {pause.TotalSeconds:0.#} s";
-                if (!string.Equals(lastReason, outcome.Reason, StringComparison.Ordinal))
-                {
-                    _services.Log.DeviceFailed(Name, outcome.Reason);
-                    lastReason = outcome.Reason;
-                }
-
-                Show(view => view with { State = DeviceState.Failed, Reason = outcome.Reason + again, Pid = outcome.Pid });
-                if (outcome.Final)
-                {
-                    return;
-                }
-
-                await Task.Delay(pause, cancel).ConfigureAwait(false);
-                pause = pause * 2 < _services.Timing.RetryLongest ? pause * 2 : _services.Timing.RetryLongest;
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // Removed, or the daemon ends; a target that was not live yet undoes itself.
-        }
-    }
-
-    private async Task<RestoreOutcome> RestoreOnceAsync(StoredRecord stored, CancellationToken cancel)
-    {
-        cancel.ThrowIfCancellationRequested();
-        try
-        {
-            if (await FindRunningAsync(cancel).ConfigureAwait(false) is { } found)
-            {
-                return found;
-            }
-
-            DeviceRecord? record = _view.Record;
-            if (record is null && stored.Problem is { } problem)
-            {
-                return new(problem, Final: true);
-            }
-
-            ControlError? left = await _services.Leftovers.ClearAsync(Name, _view.UblkId, ended: false).ConfigureAwait(false);
-            if (left is not null && !(record is { Geometry: null } && left.Code == ControlErrorCode.Busy))
-            {
-                return new(left.Message);
-            }
-
-            if (record is { Geometry: null, Removing: false } && stored.Warning is { } warning)
-            {
-                return new($"{warning}, and that one is not complete; remove the device and add it again", Final: true);
-            }
-
-            return record is null or { Removing: true } or { Geometry: null }
-                ? EndUnfinished(record)
-                : new((await BringUpAsync(record, cancel).ConfigureAwait(false)).Error?.Message);
-        }
-        catch (ControlException e)
-        {
-            return new(e.Message);
-        }
-    }
-
-    // D-02: what an earlier daemon left half made is rolled back, what it left half removed is ended.
-    private RestoreOutcome EndUnfinished(DeviceRecord? record)
-    {
-        if (record is null)
-        {
-            Vanish();
-            return new(null);
-        }
-
-        Forget();
-        if (record.Removing)
-        {
-            _services.Log.RemovalEnded(Name);
-        }
-        else
-        {
-            _services.Log.CreationRolledBack(Name);
-        }
-
-        return new(null);
-    }
-
-    // Null when nobody serves the device, so that it may be brought back.
-    private async Task<RestoreOutcome?> FindRunningAsync(CancellationToken cancel)
-    {
-        TargetConnection? connection = await TargetConnection.OpenAsync(
-            _services.Options.Run.TargetSocket(Name), _services.Timing.Hello, static _ => { }, cancel).ConfigureAwait(false);
-        if (connection is null)
-        {
-            return null;
-        }
-
-        TargetProcess process = TargetProcess.Adopt(connection.Process);
-        if (TargetHelloCheck.Problem(connection.Hello, Name) is { } problem)
-        {
-            connection.Dispose();
-            return new(problem, Pid: process.Pid);
-        }
-
-        if (connection.Hello is { State: DeviceState.Live, Geometry: { } geometry })
-        {
-            if (_view.Record is { } record)
-            {
-                Adopt(new TargetSession(_services, Name, process, connection), record, geometry);
-                return new(null);
-            }
-
-            connection.Dispose();
-            string why = _stored?.Problem ?? "no record of it is kept";
-            return new($"{why}; its target (pid {process.Pid}) goes on, --force ends it", Pid: process.Pid);
-        }
-
-        bool stopping = string.Equals(connection.Hello.State, DeviceState.Stopping, StringComparison.Ordinal);
-        Task<bool> end = stopping
-            ? process.WaitAsync(_services.Timing.ProcessEnd)
-            : process.EndWithinAsync(_services.Timing.ProcessEnd, Name, _services.Log);
-        connection.Dispose();
-        return await end.ConfigureAwait(false) ? null : new($"target (pid {process.Pid}) is {connection.Hello.State}", Pid: process.Pid);
-    }
-
-    private void Adopt(TargetSession session, DeviceRecord record, DeviceGeometry geometry)
-    {
-        DeviceRecord adopted = record with { Geometry = record.Geometry ?? geometry, Removing = false };
-        if (record.Geometry is null || record.Removing || _stored?.Warning is not null)
-        {
-            Save(adopted);
-            Save(adopted);
-        }
-
-        GoLive(session, adopted, BlockDevice.PathOf(geometry.UblkId));
-        _services.Log.DeviceAdopted(Name, session.Process.Pid);
-    }
-
-    /// <summary>How one try to bring a device back ended.</summary>
-    /// <param name="Reason">Null when there is nothing left to do.</param>
-    /// <param name="Final">Trying again cannot help.</param>
-    /// <param name="Pid">The process that is in the way.</param>
-    private sealed record RestoreOutcome(string? Reason, bool Final = false, int? Pid = null);
 }

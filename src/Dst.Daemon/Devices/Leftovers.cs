@@ -5,18 +5,22 @@ using Dst.Daemon.Logging;
 
 namespace Dst.Daemon.Devices;
 
-/// <summary>Clears away what a dead target leaves: socket, status tree, link, kernel device (D-03, D-07). Any thread, never while the target runs.</summary>
+/// <summary>
+/// Clears away what a dead target leaves: socket, status tree, link, kernel device (D-03, D-07). Any thread, never
+/// while the target runs.
+/// </summary>
 internal sealed class Leftovers(DaemonOptions options, HelperRunner helpers, DeviceLinks links, ILogger log)
 {
     /// <summary>Clears everything.</summary>
     /// <param name="name">Name of the device.</param>
     /// <param name="ublkId">Its number where known; the status tree may know it otherwise.</param>
-    /// <param name="ended">The target is known to have ended: a living kernel device of that number is somebody else's.</param>
+    /// <param name="ended">The target is known to have ended: a living kernel device of that number is somebody
+    /// else's.</param>
     /// <returns>Null, or what could not be cleared.</returns>
     public async Task<ControlError?> ClearAsync(string name, int? ublkId, bool ended)
     {
         int? id = ublkId ?? IdInTree(name);
-        ControlError? problem = id is { } known ? await DeleteKernelDeviceAsync(known).ConfigureAwait(false) : null;
+        ControlError? problem = id is { } known ? await DeleteKernelDeviceAsync(known) : null;
         if (problem is { Code: ControlErrorCode.Busy } && !ended)
         {
             return problem;
@@ -57,12 +61,13 @@ internal sealed class Leftovers(DaemonOptions options, HelperRunner helpers, Dev
     {
         try
         {
-            HelperResult result = await helpers.DeleteDeviceAsync(ublkId).ConfigureAwait(false);
+            HelperResult result = await helpers.DeleteDeviceAsync(ublkId);
             string why = result.Text.Length == 0 ? "" : $": {result.Text}";
             return result.ExitCode switch
             {
                 HelperResult.Done => null,
-                HelperResult.BusyExit => new(ControlErrorCode.Busy, $"ublk device {ublkId} belongs to somebody else or is alive{why}"),
+                HelperResult.BusyExit => new(
+                    ControlErrorCode.Busy, $"ublk device {ublkId} belongs to somebody else or is alive{why}"),
                 null => new(ControlErrorCode.TimedOut, $"ublk device {ublkId} is not deleted yet{why}"),
                 _ => new(ControlErrorCode.Failure, $"ublk device {ublkId} cannot be deleted{why}"),
             };

@@ -4,7 +4,8 @@ using Dst.Daemon.Kernel;
 namespace Dst.Daemon.Devices;
 
 /// <summary>
-/// The removal of one live device: nobody uses it (or force), everything is flushed, then the target stops it (U-20 … U-24). One object a removal.
+/// The removal of one live device: nobody uses it (or force), everything is flushed, then the target stops it (U-20 …
+/// U-24). One object a removal.
 /// </summary>
 internal sealed class Removal
 {
@@ -21,7 +22,8 @@ internal sealed class Removal
     private readonly long _begin = TimeProvider.System.GetTimestamp();
     private readonly List<string> _notes = [];
 
-    public Removal(DeviceServices services, TargetSession session, string name, int ublkId, string blockDevice, TimeSpan timeout)
+    public Removal(
+        DeviceServices services, TargetSession session, string name, int ublkId, string blockDevice, TimeSpan timeout)
     {
         _services = services;
         _session = session;
@@ -34,9 +36,12 @@ internal sealed class Removal
     /// <summary>What force threw away, one line each.</summary>
     public IReadOnlyList<string> Notes => _notes;
 
-    private TimeSpan Remaining => TimeSpan.FromTicks(long.Max(0, (_timeout - TimeProvider.System.GetElapsedTime(_begin)).Ticks));
+    private TimeSpan Remaining => TimeSpan.FromTicks(
+        long.Max(0, (_timeout - TimeProvider.System.GetElapsedTime(_begin)).Ticks));
 
-    /// <summary>Makes sure that nobody uses the device and all is flushed; refuses otherwise, with the device as before.</summary>
+    /// <summary>
+    /// Makes sure that nobody uses the device and all is flushed; refuses otherwise, with the device as before.
+    /// </summary>
     /// <exception cref="ControlException">Who holds it, or why the flush failed.</exception>
     public async Task<DeviceHold> SecureAsync(CancellationToken cancel)
     {
@@ -51,13 +56,13 @@ internal sealed class Removal
             IReadOnlyList<string> openers = _services.Users.Openers(_ublkId);
             if (openers.Count == 0)
             {
-                DeviceHold hold = await _services.Helpers.HoldAsync(_blockDevice, LeastOf(Remaining)).ConfigureAwait(false);
+                DeviceHold hold = await _services.Helpers.HoldAsync(_blockDevice, LeastOf(Remaining));
                 if (hold.Outcome == HoldOutcome.Held)
                 {
                     return hold;
                 }
 
-                await hold.DisposeAsync().ConfigureAwait(false);
+                await hold.DisposeAsync();
                 openers = Judge(hold);
             }
 
@@ -66,7 +71,7 @@ internal sealed class Removal
                 throw InUse(openers);
             }
 
-            await Task.Delay(Pause, cancel).ConfigureAwait(false);
+            await Task.Delay(Pause, cancel);
         }
     }
 
@@ -82,7 +87,7 @@ internal sealed class Removal
         DeviceHold hold;
         try
         {
-            hold = await _services.Helpers.HoldAsync(_blockDevice, _services.Timing.ForcedFlush).ConfigureAwait(false);
+            hold = await _services.Helpers.HoldAsync(_blockDevice, _services.Timing.ForcedFlush);
         }
         catch (IOException e)
         {
@@ -95,12 +100,16 @@ internal sealed class Removal
             return hold;
         }
 
-        _notes.Add($"writes not flushed before may be lost: {(hold.Text.Length == 0 ? "the device is in use" : hold.Text)}");
-        await hold.DisposeAsync().ConfigureAwait(false);
+        _notes.Add(
+            $"writes not flushed before may be lost: {(hold.Text.Length == 0 ? "the device is in use" : hold.Text)}");
+        await hold.DisposeAsync();
         return null;
     }
 
-    /// <summary>Has the target stop and delete the device while it is held, and lets it go once the kernel has taken the disk away (U-22).</summary>
+    /// <summary>
+    /// Has the target stop and delete the device while it is held, and lets it go once the kernel has taken the disk
+    /// away (U-22).
+    /// </summary>
     /// <returns>True when the device is gone; false when the target did not answer in time.</returns>
     /// <exception cref="ControlException">The target refused; the device is as before.</exception>
     public async Task<bool> StopAsync(DeviceHold? hold, bool force)
@@ -113,20 +122,21 @@ internal sealed class Removal
             FailPending = force,
             TimeoutMs = (int)limit.TotalMilliseconds,
         };
-        Task<TargetReply> reply = _session.AskAsync(stop, "stopping", limit + _services.Timing.StopGrace, CancellationToken.None);
+        Task<TargetReply> reply = _session.AskAsync(
+            stop, "stopping", limit + _services.Timing.StopGrace, CancellationToken.None);
         while (!reply.IsCompleted && BlockDevice.Exists(_services.Options.SysRoot, _ublkId))
         {
-            await Task.WhenAny(reply, Task.Delay(GonePause)).ConfigureAwait(false);
+            await Task.WhenAny(reply, Task.Delay(GonePause));
         }
 
         if (hold is not null)
         {
-            await hold.DisposeAsync().ConfigureAwait(false);
+            await hold.DisposeAsync();
         }
 
         try
         {
-            await reply.ConfigureAwait(false);
+            await reply;
             return true;
         }
         catch (ControlException e) when (_session.Process.Exited.IsCompleted)
@@ -144,16 +154,19 @@ internal sealed class Removal
     {
         HoldOutcome.Busy => [hold.Text.Length == 0 ? "somebody has it open exclusively" : hold.Text],
         HoldOutcome.TimedOut => throw new ControlException(
-            ControlErrorCode.TimedOut, $"device {_name} is not removed: {hold.Text}; allow more with --timeout, or lose writes with --force"),
+            ControlErrorCode.TimedOut,
+            $"device {_name} is not removed: {hold.Text}; allow more with --timeout, or lose writes with --force"),
         _ => throw new ControlException(
-            ControlErrorCode.Failure, $"device {_name} is not removed: {hold.Text}; --force removes it and loses unflushed writes"),
+            ControlErrorCode.Failure,
+            $"device {_name} is not removed: {hold.Text}; --force removes it and loses unflushed writes"),
     };
 
     private void RefuseIfEnded()
     {
         if (_session.Process.Exited.IsCompleted)
         {
-            throw new ControlException(ControlErrorCode.Failure, $"target of device {_name} ended meanwhile; remove it again");
+            throw new ControlException(
+                ControlErrorCode.Failure, $"target of device {_name} ended meanwhile; remove it again");
         }
     }
 

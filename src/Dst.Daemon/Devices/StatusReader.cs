@@ -4,7 +4,10 @@ using Dst.Daemon.Kernel;
 
 namespace Dst.Daemon.Devices;
 
-/// <summary>Puts the status of a device together from its worker's view, its record and its status tree, without locks. Any thread.</summary>
+/// <summary>
+/// Puts the status of a device together from its worker's view, its record and its status tree, without locks. Any
+/// thread.
+/// </summary>
 internal sealed class StatusReader(DeviceServices services)
 {
     private const string LatencyPrefix = "latency_";
@@ -13,7 +16,7 @@ internal sealed class StatusReader(DeviceServices services)
     public async Task<DeviceStatus> ReadAsync(DeviceWorker worker)
     {
         DeviceView view = worker.View;
-        string? writeCache = await worker.WriteCacheAsync().ConfigureAwait(false);
+        string? writeCache = await worker.WriteCacheAsync();
         string tree = services.Options.Run.Device(worker.Name);
         DeviceGeometry? geometry = view.Record?.Geometry;
         string state = view.IsLive ? Text($"{tree}/{StatusTree.State}") ?? view.State : view.State;
@@ -54,7 +57,8 @@ internal sealed class StatusReader(DeviceServices services)
                 + $"writes may be lost; echo 'write back' > /sys/block/{BlockDevice.NameOf(id)}/queue/write_cache");
         }
 
-        warnings.AddRange(services.Users.Swaps(id).Select(swap => $"{swap}: the host may hang when memory is short; swapoff it"));
+        warnings.AddRange(
+            services.Users.Swaps(id).Select(swap => $"{swap}: the host may hang when memory is short; swapoff it"));
         return warnings;
     }
 

@@ -9,7 +9,8 @@ using Dst.Daemon.Kernel;
 namespace Dst.Daemon.Devices;
 
 /// <summary>
-/// One connection to one target, speaking <see cref="TargetProtocol"/>. Any thread may send; replies are told apart by their request id.
+/// One connection to one target, speaking <see cref="TargetProtocol"/>. Any thread may send; replies are told apart by
+/// their request id.
 /// </summary>
 internal sealed class TargetConnection : IDisposable
 {
@@ -50,7 +51,7 @@ internal sealed class TargetConnection : IDisposable
     public static async Task<TargetConnection?> OpenAsync(
         string path, TimeSpan helloLimit, Action<TargetReply> onEvent, CancellationToken cancel)
     {
-        Socket? socket = await ConnectAsync(path, helloLimit, cancel).ConfigureAwait(false);
+        Socket? socket = await ConnectAsync(path, helloLimit, cancel);
         if (socket is null || ProcessHandle.OfPeer(socket) is not { } process)
         {
             socket?.Dispose();
@@ -60,7 +61,7 @@ internal sealed class TargetConnection : IDisposable
         TargetConnection connection = new(socket, process, onEvent);
         try
         {
-            await connection.HearHelloAsync(path, helloLimit, cancel).ConfigureAwait(false);
+            await connection.HearHelloAsync(path, helloLimit, cancel);
             _ = connection.ReceiveAsync();
             return connection;
         }
@@ -83,13 +84,13 @@ internal sealed class TargetConnection : IDisposable
         _waiting[id] = waiting;
         try
         {
-            await SendAsync(request with { RequestId = id }, cancel).ConfigureAwait(false);
+            await SendAsync(request with { RequestId = id }, cancel);
             if (_lost)
             {
                 throw new IOException("connection to the target is lost");
             }
 
-            TargetReply reply = await waiting.Task.WaitAsync(cancel).ConfigureAwait(false);
+            TargetReply reply = await waiting.Task.WaitAsync(cancel);
             return reply.Error is { } error ? throw new ControlException(error.Code, error.Message) : reply;
         }
         finally
@@ -98,7 +99,9 @@ internal sealed class TargetConnection : IDisposable
         }
     }
 
-    /// <summary>Closes the connection; a target that is not live yet ends by it. The process handle stays for its watchers.</summary>
+    /// <summary>
+    /// Closes the connection; a target that is not live yet ends by it. The process handle stays for its watchers.
+    /// </summary>
     public void Dispose()
     {
         _lost = true;
@@ -107,7 +110,8 @@ internal sealed class TargetConnection : IDisposable
         Process.Dispose();
     }
 
-    // Only a refused or absent socket means that nobody is there: a stopped target whose backlog is full is still there.
+    // Only a refused or absent socket means that nobody is there: a stopped target whose backlog is full is still
+    // there.
     private static async Task<Socket?> ConnectAsync(string path, TimeSpan limit, CancellationToken cancel)
     {
         using CancellationTokenSource timer = CancellationTokenSource.CreateLinkedTokenSource(cancel);
@@ -115,15 +119,17 @@ internal sealed class TargetConnection : IDisposable
         Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), timer.Token).ConfigureAwait(false);
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), timer.Token);
             return socket;
         }
-        catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionRefused or SocketError.AddressNotAvailable)
+        catch (SocketException e)
+            when (e.SocketErrorCode is SocketError.ConnectionRefused or SocketError.AddressNotAvailable)
         {
             socket.Dispose();
             return null;
         }
-        catch (Exception e) when (e is SocketException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
+        catch (Exception e)
+            when (e is SocketException || (e is OperationCanceledException && !cancel.IsCancellationRequested))
         {
             socket.Dispose();
             throw new ControlException(ControlErrorCode.Failure, $"target at {path} cannot be reached: {e.Message}");
@@ -141,28 +147,30 @@ internal sealed class TargetConnection : IDisposable
         timer.CancelAfter(limit);
         try
         {
-            byte[]? line = await ReadLineAsync(timer.Token).ConfigureAwait(false);
+            byte[]? line = await ReadLineAsync(timer.Token);
             Hello = (line is null ? null : JsonSerializer.Deserialize(line, ControlJson.Default.TargetHello))
                 ?? throw new ControlException(ControlErrorCode.Failure, $"target at {path} (pid {Process.Pid}) closed the connection");
         }
         catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
         {
             throw new ControlException(
-                ControlErrorCode.TimedOut, $"target (pid {Process.Pid}) did not answer within {limit.TotalSeconds:0.#} s; is it stopped?");
+                ControlErrorCode.TimedOut,
+                $"target (pid {Process.Pid}) did not answer within {limit.TotalSeconds:0.#} s; is it stopped?");
         }
         catch (Exception e) when (e is JsonException or IOException)
         {
-            throw new ControlException(ControlErrorCode.Failure, $"target at {path} (pid {Process.Pid}) speaks no known protocol");
+            throw new ControlException(
+                ControlErrorCode.Failure, $"target at {path} (pid {Process.Pid}) speaks no known protocol");
         }
     }
 
     private async Task SendAsync(TargetRequest request, CancellationToken cancel)
     {
         byte[] line = [.. JsonSerializer.SerializeToUtf8Bytes(request, ControlJson.Default.TargetRequest), (byte)'\n'];
-        await _sending.WaitAsync(cancel).ConfigureAwait(false);
+        await _sending.WaitAsync(cancel);
         try
         {
-            await _stream.WriteAsync(line, cancel).ConfigureAwait(false);
+            await _stream.WriteAsync(line, cancel);
         }
         catch (ObjectDisposedException e)
         {
@@ -178,12 +186,13 @@ internal sealed class TargetConnection : IDisposable
     {
         try
         {
-            while (await ReadLineAsync(CancellationToken.None).ConfigureAwait(false) is { } line)
+            while (await ReadLineAsync(CancellationToken.None) is { } line)
             {
                 Dispatch(JsonSerializer.Deserialize(line, ControlJson.Default.TargetReply));
             }
         }
-        catch (Exception e) when (e is IOException or JsonException or ObjectDisposedException or OperationCanceledException)
+        catch (Exception e)
+            when (e is IOException or JsonException or ObjectDisposedException or OperationCanceledException)
         {
             // Same as the end of the stream: nothing more can be trusted here.
         }
@@ -214,7 +223,7 @@ internal sealed class TargetConnection : IDisposable
     {
         while (true)
         {
-            ReadResult result = await _reader.ReadAsync(cancel).ConfigureAwait(false);
+            ReadResult result = await _reader.ReadAsync(cancel);
             ReadOnlySequence<byte> buffer = result.Buffer;
             if (buffer.PositionOf((byte)'\n') is { } end)
             {

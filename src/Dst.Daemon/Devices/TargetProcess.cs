@@ -8,7 +8,8 @@ using Dst.Daemon.Logging;
 namespace Dst.Daemon.Devices;
 
 /// <summary>
-/// The process that serves one device, started by this daemon or adopted from an earlier one. It outlives the daemon however that ends:
+/// The process that serves one device, started by this daemon or adopted from an earlier one. It outlives the daemon
+/// however that ends:
 /// it has its own session, no pipe to us, and an empty standard input. Any thread.
 /// </summary>
 internal sealed class TargetProcess
@@ -57,7 +58,8 @@ internal sealed class TargetProcess
         catch (Win32Exception e)
         {
             throw new ControlException(
-                ControlErrorCode.Failure, $"target program {options.TargetBinary} cannot be started: {e.Message}; see dstd --target-binary");
+                ControlErrorCode.Failure,
+                $"target program {options.TargetBinary} cannot be started: {e.Message}; see dstd --target-binary");
         }
     }
 
@@ -67,7 +69,7 @@ internal sealed class TargetProcess
     /// <summary>How the process ended, for people. Only the parent learns the exit code.</summary>
     public async Task<string> EndAsync()
     {
-        if (_child is null || !await HelperRunner.EndsAsync(_child, ExitCodeWait).ConfigureAwait(false))
+        if (_child is null || !await HelperRunner.EndsAsync(_child, ExitCodeWait))
         {
             return $"target (pid {Pid}) ended";
         }
@@ -84,13 +86,13 @@ internal sealed class TargetProcess
     /// <returns>False when it is left behind.</returns>
     public async Task<bool> EndWithinAsync(TimeSpan limit, string name, ILogger log)
     {
-        if (await WaitAsync(limit).ConfigureAwait(false))
+        if (await WaitAsync(limit))
         {
             return true;
         }
 
         _handle.Kill();
-        if (await WaitAsync(KillWait).ConfigureAwait(false))
+        if (await WaitAsync(KillWait))
         {
             return true;
         }

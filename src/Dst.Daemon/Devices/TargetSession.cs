@@ -30,21 +30,23 @@ internal sealed class TargetSession : IDisposable
     /// <param name="cancel">Gives up waiting.</param>
     /// <exception cref="ControlException">The target refused, or ended.</exception>
     /// <exception cref="TimeoutException">It did not answer in time.</exception>
-    public async Task<TargetReply> AskAsync(TargetRequest request, string doing, TimeSpan? limit, CancellationToken cancel)
+    public async Task<TargetReply> AskAsync(
+        TargetRequest request, string doing, TimeSpan? limit, CancellationToken cancel)
     {
         using CancellationTokenSource timer = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         timer.CancelAfter(limit ?? Timeout.InfiniteTimeSpan);
         try
         {
-            return await _connection.AskAsync(request, timer.Token).ConfigureAwait(false);
+            return await _connection.AskAsync(request, timer.Token);
         }
         catch (IOException)
         {
-            bool ended = await Process.WaitAsync(_services.Timing.ProcessEnd).ConfigureAwait(false);
+            bool ended = await Process.WaitAsync(_services.Timing.ProcessEnd);
             string how = ended
-                ? await Process.EndAsync().ConfigureAwait(false)
+                ? await Process.EndAsync()
                 : $"target (pid {Process.Pid}) closed its connection";
-            throw new ControlException(ControlErrorCode.Failure, $"{how} while {doing} device {_name}; its log says more");
+            throw new ControlException(
+                ControlErrorCode.Failure, $"{how} while {doing} device {_name}; its log says more");
         }
         catch (OperationCanceledException e) when (!cancel.IsCancellationRequested)
         {
@@ -64,18 +66,21 @@ internal sealed class TargetSession : IDisposable
         }
 
         TargetConnection? next = await TargetConnection.OpenAsync(
-            _services.Options.Run.TargetSocket(_name), _services.Timing.Hello, static _ => { }, cancel).ConfigureAwait(false);
+            _services.Options.Run.TargetSocket(_name), _services.Timing.Hello, static _ => { }, cancel);
         if (next is null || next.Process.Pid != Process.Pid)
         {
             next?.Dispose();
             throw new ControlException(
-                ControlErrorCode.Failure, $"target (pid {Process.Pid}) of device {_name} cannot be reached at its socket");
+                ControlErrorCode.Failure,
+                $"target (pid {Process.Pid}) of device {_name} cannot be reached at its socket");
         }
 
         _connection.Dispose();
         _connection = next;
     }
 
-    /// <summary>Closes the connection. A target that is not live yet undoes what it did and ends; a live one goes on.</summary>
+    /// <summary>
+    /// Closes the connection. A target that is not live yet undoes what it did and ends; a live one goes on.
+    /// </summary>
     public void Dispose() => _connection.Dispose();
 }

@@ -2,7 +2,9 @@ using System.Globalization;
 
 namespace Dst.Daemon.Kernel;
 
-/// <summary>Names and numbers of one ublk disk and its partitions, read from sysfs without touching the disk. Any thread.</summary>
+/// <summary>
+/// Names and numbers of one ublk disk and its partitions, read from sysfs without touching the disk. Any thread.
+/// </summary>
 internal sealed class BlockDevice
 {
     private BlockDevice(string name, IReadOnlyList<Member> members)

@@ -19,7 +19,8 @@ internal enum HoldOutcome
 }
 
 /// <summary>
-/// A helper process that has a block device open exclusively and flushed, which keeps new mounts and writers of dirty pages off
+/// A helper process that has a block device open exclusively and flushed, which keeps new mounts and writers of dirty
+/// pages off
 /// until it is let go (U-20). Owned by one removal.
 /// </summary>
 internal sealed class DeviceHold : IAsyncDisposable
@@ -29,6 +30,7 @@ internal sealed class DeviceHold : IAsyncDisposable
     private readonly Process _process;
     private readonly string _blockDevice;
     private readonly ILogger _log;
+    private bool _released;
 
     private DeviceHold(Process process, string blockDevice, ILogger log, HoldOutcome outcome, string text)
     {
@@ -50,26 +52,35 @@ internal sealed class DeviceHold : IAsyncDisposable
     {
         Task<string> complaint = process.StandardError.ReadToEndAsync();
         Task<string?> said = process.StandardOutput.ReadLineAsync();
-        if (await Task.WhenAny(said, Task.Delay(limit)).ConfigureAwait(false) != said)
+        if (await Task.WhenAny(said, Task.Delay(limit)) != said)
         {
-            await HelperRunner.AbandonAsync(process, $"hold {blockDevice}", log).ConfigureAwait(false);
+            await HelperRunner.AbandonAsync(process, $"hold {blockDevice}", log);
             return new(process, blockDevice, log, HoldOutcome.TimedOut, $"flush did not end within {limit.TotalSeconds:0.#} s");
         }
 
-        if (await said.ConfigureAwait(false) is "held")
+        if (await said is "held")
         {
             return new(process, blockDevice, log, HoldOutcome.Held, "");
         }
 
-        bool ended = await HelperRunner.EndsAsync(process, ReleaseWait).ConfigureAwait(false);
-        string text = ended ? HelperRunner.FirstLine(await complaint.ConfigureAwait(false)) : "helper closed its output but did not end";
+        bool ended = await HelperRunner.EndsAsync(process, ReleaseWait);
+        string text = ended ? HelperRunner.FirstLine(await complaint) : "helper closed its output but did not end";
         HoldOutcome outcome = ended && process.ExitCode == HelperResult.BusyExit ? HoldOutcome.Busy : HoldOutcome.Failed;
         return new(process, blockDevice, log, outcome, text);
     }
 
-    /// <summary>Lets the device go: U-22, a kernel device is not deleted before its last opener has left.</summary>
+    /// <summary>
+    /// Lets the device go: U-22, a kernel device is not deleted before its last opener has left. Once more does
+    /// nothing.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
+        if (_released)
+        {
+            return;
+        }
+
+        _released = true;
         try
         {
             _process.StandardInput.Close();
@@ -79,9 +90,9 @@ internal sealed class DeviceHold : IAsyncDisposable
             // The helper has ended already.
         }
 
-        if (Outcome == HoldOutcome.Held && !await HelperRunner.EndsAsync(_process, ReleaseWait).ConfigureAwait(false))
+        if (Outcome == HoldOutcome.Held && !await HelperRunner.EndsAsync(_process, ReleaseWait))
         {
-            await HelperRunner.AbandonAsync(_process, $"hold {_blockDevice}", _log).ConfigureAwait(false);
+            await HelperRunner.AbandonAsync(_process, $"hold {_blockDevice}", _log);
         }
 
         _process.Dispose();

@@ -4,7 +4,8 @@ using System.Text;
 namespace Dst.Daemon.Kernel;
 
 /// <summary>
-/// Who uses a block device, read from procfs and sysfs only, so that asking never waits for the device (U-20). Any thread; scans are slow, keep
+/// Who uses a block device, read from procfs and sysfs only, so that asking never waits for the device (U-20). Any
+/// thread; scans are slow, keep
 /// them off timers.
 /// </summary>
 /// <param name="procRoot">Where procfs is.</param>
@@ -15,7 +16,9 @@ internal sealed class DeviceUsers(string procRoot, string sysRoot)
     private const int MountPointField = 4;
     private const int MaxNamed = 8;
 
-    /// <summary>Lasting users, one line each: mounts of every mount namespace, swap, stacked devices, loop devices.</summary>
+    /// <summary>
+    /// Lasting users, one line each: mounts of every mount namespace, swap, stacked devices, loop devices.
+    /// </summary>
     public IReadOnlyList<string> Lasting(int ublkId)
     {
         BlockDevice device = BlockDevice.Read(sysRoot, ublkId);

@@ -18,7 +18,8 @@ internal sealed record HelperResult(int? ExitCode, string Output, string Text)
 }
 
 /// <summary>
-/// Runs everything that may block in the kernel on a device in short processes of their own, so that dstd never ends in an uninterruptible
+/// Runs everything that may block in the kernel on a device in short processes of their own, so that dstd never ends in
+/// an uninterruptible
 /// wait (U-26, D-09). One that hangs is killed, left behind and reported. Any thread.
 /// </summary>
 /// <param name="options">Names the programs and their limits.</param>
@@ -52,13 +53,14 @@ internal sealed class HelperRunner(DaemonOptions options, ILogger log)
         process.StandardInput.Close();
         Task<string> output = process.StandardOutput.ReadToEndAsync();
         Task<string> text = process.StandardError.ReadToEndAsync();
-        if (await EndsAsync(process, limit).ConfigureAwait(false))
+        if (await EndsAsync(process, limit))
         {
-            return new HelperResult(process.ExitCode, await output.ConfigureAwait(false), FirstLine(await text.ConfigureAwait(false)));
+            return new HelperResult(process.ExitCode, await output, FirstLine(await text));
         }
 
-        await AbandonAsync(process, string.Join(' ', arguments), log).ConfigureAwait(false);
-        return new HelperResult(null, "", $"helper '{string.Join(' ', arguments)}' did not end within {limit.TotalSeconds:0.#} s");
+        await AbandonAsync(process, string.Join(' ', arguments), log);
+        return new HelperResult(
+            null, "", $"helper '{string.Join(' ', arguments)}' did not end within {limit.TotalSeconds:0.#} s");
     }
 
     internal static async Task<bool> EndsAsync(Process process, TimeSpan limit)
@@ -66,7 +68,7 @@ internal sealed class HelperRunner(DaemonOptions options, ILogger log)
         using CancellationTokenSource timer = new(limit);
         try
         {
-            await process.WaitForExitAsync(timer.Token).ConfigureAwait(false);
+            await process.WaitForExitAsync(timer.Token);
             return true;
         }
         catch (OperationCanceledException)
@@ -78,7 +80,7 @@ internal sealed class HelperRunner(DaemonOptions options, ILogger log)
     internal static async Task AbandonAsync(Process process, string what, ILogger log)
     {
         process.Kill();
-        if (!await EndsAsync(process, KillWait).ConfigureAwait(false))
+        if (!await EndsAsync(process, KillWait))
         {
             log.HelperLeftBehind(what, process.Id);
         }

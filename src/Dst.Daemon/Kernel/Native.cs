@@ -3,7 +3,10 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Dst.Daemon.Kernel;
 
-/// <summary>The few system calls that the class library does not offer. Any thread; errors by <see cref="Marshal.GetLastPInvokeError"/>.</summary>
+/// <summary>
+/// The few system calls that the class library does not offer. Any thread; errors by
+/// <see cref="Marshal.GetLastPInvokeError"/>.
+/// </summary>
 internal static class Native
 {
     internal const int OpenReadOnly = 0;
@@ -84,7 +87,9 @@ internal static class Native
         }
     }
 
-    /// <summary>A handle of a process that no later process of that number can take over (D-04); invalid when there is none.</summary>
+    /// <summary>
+    /// A handle of a process that no later process of that number can take over (D-04); invalid when there is none.
+    /// </summary>
     internal static SafeFileHandle OpenProcess(int pid) => new(Call(CallPidfdOpen, pid, 0, 0, 0), ownsHandle: true);
 
     /// <summary>Sends a signal; false when the process has ended.</summary>
@@ -92,7 +97,8 @@ internal static class Native
         Call(CallPidfdSendSignal, process.DangerousGetHandle(), signal, 0, 0) == 0;
 
     /// <summary>
-    /// Device number "major:minor" of a block special file, null for anything else. Asks no server and no disk (AT_STATX_DONT_SYNC),
+    /// Device number "major:minor" of a block special file, null for anything else. Asks no server and no disk
+    /// (AT_STATX_DONT_SYNC),
     /// so that a dead file system behind somebody's descriptor cannot hold the caller.
     /// </summary>
     internal static string? BlockDeviceNumber(string path)

@@ -6,7 +6,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Dst.Daemon.Kernel;
 
 /// <summary>
-/// One process, whoever is its parent, held by a pidfd so that a reused number never means another one (D-04). Any thread.
+/// One process, whoever is its parent, held by a pidfd so that a reused number never means another one (D-04). Any
+/// thread.
 /// </summary>
 internal sealed class ProcessHandle : IDisposable
 {
@@ -60,18 +61,18 @@ internal sealed class ProcessHandle : IDisposable
     {
         Span<byte> credentials = stackalloc byte[CredentialsBytes];
         Span<byte> handle = stackalloc byte[sizeof(int)];
+        socket.GetRawSocketOption(SocketLevel, PeerCredentials, credentials);
+        int pid = MemoryMarshal.Read<int>(credentials);
         try
         {
-            socket.GetRawSocketOption(SocketLevel, PeerCredentials, credentials);
             socket.GetRawSocketOption(SocketLevel, PeerPidfd, handle);
         }
         catch (SocketException)
         {
-            return null;
+            return Open(pid);
         }
 
-        return new ProcessHandle(
-            MemoryMarshal.Read<int>(credentials), new SafeFileHandle(MemoryMarshal.Read<int>(handle), ownsHandle: true));
+        return new ProcessHandle(pid, new SafeFileHandle(MemoryMarshal.Read<int>(handle), ownsHandle: true));
     }
 
     /// <summary>Ends the process at once.</summary>
@@ -79,7 +80,7 @@ internal sealed class ProcessHandle : IDisposable
 
     /// <summary>Waits for the end; false when the limit came first.</summary>
     public async Task<bool> WaitAsync(TimeSpan limit) =>
-        await Task.WhenAny(Exited, Task.Delay(limit)).ConfigureAwait(false) == Exited;
+        await Task.WhenAny(Exited, Task.Delay(limit)) == Exited;
 
     /// <summary>Lets the process go; a watched one is let go by its watcher when it ends.</summary>
     public void Dispose()

@@ -1,7 +1,8 @@
 namespace Dst.Daemon.Kernel;
 
 /// <summary>
-/// The write cache mode that the kernel shows for one device. Reading it takes a lock that a stuck queue may hold, so a helper reads it (U-13),
+/// The write cache mode that the kernel shows for one device. Reading it takes a lock that a stuck queue may hold, so a
+/// helper reads it (U-13),
 /// and a status waits only a moment for a fresh value. Any thread.
 /// </summary>
 /// <param name="helpers">Runs the reading process.</param>
@@ -33,7 +34,7 @@ internal sealed class QueueAttributes(HelperRunner helpers, DaemonOptions option
 
         if (reading is { IsCompleted: false })
         {
-            await Task.WhenAny(reading, Task.Delay(options.Timing.AttributeWait)).ConfigureAwait(false);
+            await Task.WhenAny(reading, Task.Delay(options.Timing.AttributeWait));
         }
 
         return Volatile.Read(ref _writeCache);
@@ -44,7 +45,7 @@ internal sealed class QueueAttributes(HelperRunner helpers, DaemonOptions option
         string? value = null;
         try
         {
-            HelperResult result = await helpers.ReadAttributeAsync(path).ConfigureAwait(false);
+            HelperResult result = await helpers.ReadAttributeAsync(path);
             value = result.ExitCode == HelperResult.Done ? result.Output.Trim() : null;
         }
         catch (IOException)

@@ -7,7 +7,10 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Dst.Daemon.Store;
 
-/// <summary>Keeps a second daemon off one directory for the life of this process (D-05). The kernel drops it with the process, however that ends.</summary>
+/// <summary>
+/// Keeps a second daemon off one directory for the life of this process (D-05). The kernel drops it with the process,
+/// however that ends.
+/// </summary>
 internal sealed class InstanceLock : IDisposable
 {
     private const int MaxPidBytes = 16;

@@ -38,7 +38,8 @@ internal static class RecordFile
     public static byte[] Encode(DeviceRecord record)
     {
         byte[] body = JsonSerializer.SerializeToUtf8Bytes(record, ControlJson.Default.DeviceRecord);
-        string head = string.Create(CultureInfo.InvariantCulture, $"{{\"format\":{Format},\"checksum\":\"{Checksum(body)}\",\"body\":");
+        string head = string.Create(
+            CultureInfo.InvariantCulture, $"{{\"format\":{Format},\"checksum\":\"{Checksum(body)}\",\"body\":");
         return [.. Encoding.ASCII.GetBytes(head), .. body, .. "}\n"u8];
     }
 
@@ -70,7 +71,8 @@ internal static class RecordFile
     }
 
     /// <summary>Judges the bytes of a file; never throws.</summary>
-    public static (RecordVerdict Verdict, DeviceRecord? Record, string Problem) Decode(ReadOnlyMemory<byte> bytes, string name)
+    public static (RecordVerdict Verdict, DeviceRecord? Record, string Problem) Decode(
+        ReadOnlyMemory<byte> bytes, string name)
     {
         try
         {
@@ -94,7 +96,8 @@ internal static class RecordFile
                 ? (RecordVerdict.Good, record, "")
                 : (RecordVerdict.Damaged, null, $"it is the record of '{record?.Request?.Name}'");
         }
-        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
+        catch (Exception e)
+            when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
         {
             return (RecordVerdict.Damaged, null, "no whole record");
         }

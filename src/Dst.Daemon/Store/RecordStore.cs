@@ -9,7 +9,8 @@ namespace Dst.Daemon.Store;
 /// <param name="Warning">Set when it is not the newest one written.</param>
 /// <param name="Problem">Why there is none.</param>
 /// <param name="Untouchable">Written by a newer dstd.</param>
-internal sealed record StoredRecord(string Name, DeviceRecord? Record, string? Warning, string? Problem, bool Untouchable);
+internal sealed record StoredRecord(
+    string Name, DeviceRecord? Record, string? Warning, string? Problem, bool Untouchable);
 
 /// <summary>The points at which a write can be interrupted, in order.</summary>
 internal enum StoreStep
@@ -24,7 +25,8 @@ internal enum StoreStep
 }
 
 /// <summary>
-/// The device records of one state directory. Whatever interrupts a write, the old or the new generation is found whole afterwards; a failed write
+/// The device records of one state directory. Whatever interrupts a write, the old or the new generation is found whole
+/// afterwards; a failed write
 /// leaves the old one (D-01, D-23). Calls for one device must not overlap; those of different devices may.
 /// </summary>
 /// <param name="state">The directory; its folders exist.</param>
@@ -69,7 +71,8 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
         RecordVerdict current = RecordFile.Read(path, name).Verdict;
         if (current == RecordVerdict.Newer)
         {
-            throw new ControlException(ControlErrorCode.Failure, $"record {path} is of a newer dstd; it is left untouched");
+            throw new ControlException(
+                ControlErrorCode.Failure, $"record {path} is of a newer dstd; it is left untouched");
         }
 
         try
@@ -88,7 +91,8 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             DeleteQuietly(path + TemporarySuffix);
-            throw new ControlException(ControlErrorCode.Failure, $"record of device {name} cannot be stored: {OneLine(e)}");
+            throw new ControlException(
+                ControlErrorCode.Failure, $"record of device {name} cannot be stored: {OneLine(e)}");
         }
     }
 
@@ -99,7 +103,8 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
         string path = state.DeviceRecord(name);
         if (RecordFile.Read(path, name).Verdict == RecordVerdict.Newer)
         {
-            throw new ControlException(ControlErrorCode.Failure, $"record {path} is of a newer dstd; it is left untouched");
+            throw new ControlException(
+                ControlErrorCode.Failure, $"record {path} is of a newer dstd; it is left untouched");
         }
 
         try
@@ -111,7 +116,8 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new ControlException(ControlErrorCode.Failure, $"record of device {name} cannot be removed: {OneLine(e)}");
+            throw new ControlException(
+                ControlErrorCode.Failure, $"record of device {name} cannot be removed: {OneLine(e)}");
         }
     }
 
@@ -129,7 +135,8 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
             return new(name, null, null, $"record {path}: {problem}", true);
         }
 
-        (RecordVerdict older, DeviceRecord? previous, string olderProblem) = RecordFile.Read(path + PreviousSuffix, name);
+        (RecordVerdict older, DeviceRecord? previous, string olderProblem) = RecordFile.Read(
+            path + PreviousSuffix, name);
         return older switch
         {
             RecordVerdict.Good => new(

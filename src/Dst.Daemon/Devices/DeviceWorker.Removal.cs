@@ -1,0 +1,151 @@
+using Dst.Control;
+using Dst.Daemon.Kernel;
+using Dst.Daemon.Logging;
+
+namespace Dst.Daemon.Devices;
+
+/// <content>The end of a device: live, dead, or served by a target that could not be adopted.</content>
+internal sealed partial class DeviceWorker
+{
+    private async Task<RemovalReport> RemoveLiveAsync(TargetSession session, bool force, TimeSpan timeout)
+    {
+        DeviceView before = _view;
+        int ublkId = before.UblkId ?? throw new ControlException(
+            ControlErrorCode.Failure, $"device {Name} has no number");
+        Removal removal = new(
+            _services, session, Name, ublkId, before.BlockDevice ?? BlockDevice.PathOf(ublkId), timeout);
+        DeviceHold? hold = force
+            ? await removal.SecureByForceAsync()
+            : await removal.SecureAsync(_lifetime);
+        await using (hold)
+        {
+            bool gone = await StopAsync(session, removal, hold, force);
+            if (!gone && !force)
+            {
+                throw new ControlException(
+                    ControlErrorCode.TimedOut,
+                    $"device {Name}: target (pid {session.Process.Pid}) is still stopping; it is removed when that ends, or by --force");
+            }
+        }
+
+        await EndLiveAsync(session, ublkId);
+        if (removal.Notes.Count > 0)
+        {
+            _services.Log.DeviceForced(Name, string.Join("; ", removal.Notes));
+        }
+
+        return new RemovalReport(removal.Notes);
+    }
+
+    private async Task<bool> StopAsync(TargetSession session, Removal removal, DeviceHold? hold, bool force)
+    {
+        DeviceView before = _view;
+        DeviceRecord record = before.Record!;
+        bool marked = false;
+        try
+        {
+            await session.ReconnectAsync(_lifetime);
+            Save(record with { Removing = true });
+            marked = true;
+            Show(view => view with { State = DeviceState.Stopping });
+            return await removal.StopAsync(hold, force);
+        }
+        catch (ControlException) when (!force)
+        {
+            Show(view => view with { State = before.State });
+            if (marked)
+            {
+                Save(record with { Removing = false });
+            }
+
+            throw;
+        }
+        catch (ControlException)
+        {
+            // By force: the process is killed next, its device ends with it.
+            return false;
+        }
+    }
+
+    private async Task EndLiveAsync(TargetSession session, int ublkId)
+    {
+        if (!await session.Process.EndWithinAsync(_services.Timing.ProcessEnd, Name, _services.Log))
+        {
+            throw new ControlException(
+                ControlErrorCode.TimedOut,
+                $"device {Name}: target (pid {session.Process.Pid}) hangs in the kernel and does not end");
+        }
+
+        session.Dispose();
+        _session = null;
+        if (await _services.Leftovers.ClearAsync(Name, ublkId, ended: true) is { } left)
+        {
+            Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = $"stopped, but {left.Message}; remove it again" });
+            throw new ControlException(left.Code, $"device {Name} is stopped, but {left.Message}; remove it again");
+        }
+
+        Forget();
+    }
+
+    private async Task<RemovalReport> RemoveDeadAsync(bool force)
+    {
+        if (_stored is { Untouchable: true, Problem: { } untouchable })
+        {
+            throw new ControlException(ControlErrorCode.Failure, $"device {Name} is not removed: {untouchable}");
+        }
+
+        if (_stored is { Record: null, Problem: { } problem } && !force)
+        {
+            throw new ControlException(
+                ControlErrorCode.Failure, $"device {Name} is not removed: {problem}; --force removes it all the same");
+        }
+
+        List<string> notes = [];
+        await StopStrangerAsync(force, notes);
+        ControlError? left = await _services.Leftovers.ClearAsync(Name, _view.UblkId, ended: true);
+        if (left is { Code: not ControlErrorCode.Busy })
+        {
+            throw new ControlException(left.Code, $"device {Name} is not removed: {left.Message}");
+        }
+
+        Forget();
+        return new RemovalReport(notes);
+    }
+
+    // A target that this daemon could not adopt may still serve the device.
+    private async Task StopStrangerAsync(bool force, List<string> notes)
+    {
+        using TargetConnection? connection = await TargetConnection.OpenAsync(
+            _services.Options.Run.TargetSocket(Name), _services.Timing.Hello, static _ => { }, _lifetime);
+        if (connection is null)
+        {
+            return;
+        }
+
+        if (!force)
+        {
+            throw new ControlException(
+                ControlErrorCode.Busy,
+                $"device {Name}: target (pid {connection.Process.Pid}) still serves it; --force ends that");
+        }
+
+        TargetProcess process = TargetProcess.Adopt(connection.Process);
+        TargetSession session = new(_services, Name, process, connection);
+        TargetRequest stop = new() { RequestId = 0, Command = TargetProtocol.TargetCommand.Stop, FailPending = true };
+        try
+        {
+            await session.AskAsync(stop, "stopping", _services.Timing.StopGrace, _lifetime);
+        }
+        catch (Exception e) when (e is ControlException or TimeoutException)
+        {
+            notes.Add($"{e.Message}; killed");
+        }
+
+        notes.Add($"target (pid {process.Pid}) was ended with whatever it had not written");
+        if (!await process.EndWithinAsync(_services.Timing.ProcessEnd, Name, _services.Log))
+        {
+            throw new ControlException(
+                ControlErrorCode.TimedOut, $"device {Name}: target (pid {process.Pid}) does not end");
+        }
+    }
+}
