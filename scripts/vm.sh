@@ -207,7 +207,8 @@ write_settings() {
     local rows=24 columns=80 name number
     [[ -t 0 ]] && read -r rows columns < <(stty size)
     for name in RELEASE="$release" KERNEL="$kernel" SCRIPTS="$SCRIPTS" DIRECTORY="$PWD" ROWS="$rows" COLUMNS="$columns" \
-        UDEV="$udev" GATE="$gate" DISKS="${#disks[@]}" LASTING_DISKS="$lasting_disks"; do
+        UDEV="$udev" GATE="$gate" DISKS="${#disks[@]}" \
+        LASTING_DISKS="$lasting_disks" OPEN_FILES="$(ulimit -n)"; do
         printf 'export DST_VM_%s=%s\n' "${name%%=*}" "$(quoted "${name#*=}")"
     done
     printf 'settings_keep() {\n'
@@ -335,10 +336,10 @@ run_dir=$(mktemp -d "$scratch/dst-vm.XXXXXX")
 machine=()
 sockets=()
 lasting_disks=0
+ulimit -n "$(ulimit -Hn)"
 add_disks
 write_control
 build_initramfs
-ulimit -n "$(ulimit -Hn)"
 share_folder root / always
 share_folder control "$run_dir/control" none
 for number in "${!shares[@]}"; do

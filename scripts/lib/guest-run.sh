@@ -5,6 +5,7 @@ readonly CONTROL=/run/dst-vm
 readonly LEFTOVER_SECONDS=1
 readonly DRAIN_SECONDS=10
 readonly SYNC_SECONDS=20
+readonly ENOUGH_OPEN_FILES=500000
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 load_modules() {
@@ -92,7 +93,19 @@ finish() {
     sleep 60
 }
 
+# Each file that the guest remembers costs virtiofsd an open file; out of them, every further path would fail with EMFILE.
+# Inodes count double here (the overlay's and its layer's), so the bound leaves room for the seconds between two looks.
+forget_files() {
+    local inodes
+    while true; do
+        read -r inodes _ </proc/sys/fs/inode-nr
+        ((inodes < DST_VM_OPEN_FILES * 2 / 3)) || echo 2 >/proc/sys/vm/drop_caches
+        read -rt 1 <>/run/dst-never
+    done
+}
+
 load_modules
+((DST_VM_OPEN_FILES >= ENOUGH_OPEN_FILES)) || forget_files &
 ((DST_VM_UDEV)) && start_udev
 # From here on the console also tells what the boot kept quiet.
 echo 7 >/proc/sys/kernel/printk

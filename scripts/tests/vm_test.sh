@@ -192,6 +192,14 @@ shared_folder() {
     expect "file of the guest" "$(cat "$WORK/results/answer")" 42
 }
 
+# More files than virtiofsd can have open at a time, where that is few.
+many_files() {
+    vm -- bash -c 'find /usr /root -xdev -type f | head -n 40000 | wc -l; ls /usr/bin/env'
+    expect status "$status" 0
+    expect_match output "$out" '^[0-9]{4,}'$'\n''/usr/bin/env$'
+    expect messages "$(<"$WORK/err")" ""
+}
+
 # A shell on a terminal takes Ctrl-C itself.
 shell() {
     local keys terminal status
@@ -286,7 +294,7 @@ run_side_by_side() {
 
 tests=("$@")
 ((${#tests[@]})) || tests=(usage_errors archive_out_of_reach boots_6_12 boots_7 surroundings live_output whole_output
-    reader_gone timeout_kills interrupt_kills killed_script_leaves_no_process disks udev_probes shared_folder shell panic gate
+    reader_gone timeout_kills interrupt_kills killed_script_leaves_no_process disks udev_probes shared_folder many_files shell panic gate
     hung_task counted_instructions run_side_by_side)
 for test in "${tests[@]}"; do
     run "$test"
