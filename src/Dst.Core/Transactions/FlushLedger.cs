@@ -10,12 +10,10 @@ namespace Dst.Core.Transactions;
 /// Every node starts dirty: an earlier life may have left changes behind.
 /// </summary>
 /// <remarks>
-/// A reader takes <c>stable</c> first and sums the counters after it. Then each counter it sees is at least the one
-/// that the flush
-/// which raised <c>stable</c> had seen, so a sum no larger than <c>stable</c> means that every single counter is the
-/// same, and
-/// every change the reader can know of was counted before that flush began. In the other order two sums could be
-/// equal by chance.
+/// A reader takes <c>stable</c> first and sums the counters after it. Then each counter it sees is at least the one that
+/// the flush which raised <c>stable</c> had seen, so a sum no larger than <c>stable</c> means that every single counter
+/// is the same, and every change the reader can know of was counted before that flush was given to the node. The other
+/// order would rest on all processors seeing the counters change in one order; this one rests on acquire and release.
 /// </remarks>
 public sealed class FlushLedger
 {
