@@ -6,8 +6,7 @@ namespace Dst.Core;
 
 /// <summary>
 /// Assertions that stay in release builds. A broken one ends the process: a data plane that no longer knows its own
-/// state must not
-/// write another block. Costs a branch and allocates nothing while it holds. Any thread.
+/// state must not write another block. Costs a branch and allocates nothing while it holds. Any thread.
 /// </summary>
 public static class Must
 {

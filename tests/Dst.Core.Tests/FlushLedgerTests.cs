@@ -110,10 +110,8 @@ public sealed class FlushLedgerTests
 
     /// <summary>
     /// Queues that write and flush at once, each on a thread. A node here is a volatile cache: per queue the newest
-    /// write it took
-    /// and the newest one that a flush made stable. A flush that found the node clean, or that succeeded, must leave
-    /// everything
-    /// stable that had been completed before it began.
+    /// write it took and the newest one that a flush made stable. A flush that found the node clean, or that succeeded,
+    /// must leave everything stable that had been completed before it began.
     /// </summary>
     [Fact]
     public void No_flush_of_many_threads_forgets_a_completed_write()

@@ -8,10 +8,8 @@ namespace Dst.Core.Tests;
 
 /// <summary>
 /// The promise of a flush, seen from outside (C-02, C-04): two queues over nodes with volatile caches, every leg
-/// reaching its node
-/// and coming back at any time, some failing. When a flush says ok, each change that was completed before it began is
-/// durable;
-/// when a change with FUA says ok, it is durable itself.
+/// reaching its node and coming back at any time, some failing. When a flush says ok, each change that was completed
+/// before it began is durable; when a change with FUA says ok, it is durable itself.
 /// </summary>
 public sealed class FlushModelTests
 {

@@ -315,8 +315,7 @@ public sealed class NodeSpecTests
 
     /// <summary>
     /// Under the rules of Turkish where this process has them, and with other signs for numbers in any case: the
-    /// product
-    /// itself runs with no culture at all.
+    /// product itself runs with no culture at all.
     /// </summary>
     [Fact]
     public void No_culture_changes_what_is_read_or_written()

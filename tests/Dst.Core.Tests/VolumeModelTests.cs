@@ -8,8 +8,7 @@ namespace Dst.Core.Tests;
 
 /// <summary>
 /// The map and the transactions, with a byte array for each node, held against one byte array for the whole volume:
-/// requests of
-/// every kind, size and place, several in flight, their legs ending in any order.
+/// requests of every kind, size and place, several in flight, their legs ending in any order.
 /// </summary>
 public sealed class VolumeModelTests
 {

@@ -47,9 +47,8 @@ public enum DstStatus : byte
 public static class RequestResult
 {
     /// <summary>
-    /// The positive error number that the kernel is told, 0 for <see cref="DstStatus.Ok"/>. Never EAGAIN, EBUSY,
-    /// ENOMEM or EINTR,
-    /// which the block layer would retry or misread; a refused change is EIO (C-12).
+    /// The positive error number that the kernel is told, 0 for <see cref="DstStatus.Ok"/>. Never EAGAIN, EBUSY, ENOMEM
+    /// or EINTR, which the block layer would retry or misread; a refused change is EIO (C-12).
     /// </summary>
     /// <param name="status">How the request ended; a value outside the enumeration ends the process.</param>
     public static int ToErrno(DstStatus status)
@@ -77,8 +76,8 @@ public static class RequestResult
 
     /// <summary>The status of a node's error number.</summary>
     /// <param name="nodeErrno">
-    /// Positive, as errno has it (negate a completion's result first). 0 is <see cref="DstStatus.Ok"/>;
-    /// what the table does not know, negative numbers included, is <see cref="DstStatus.IoError"/>.
+    /// Positive, as errno has it (negate a completion's result first). 0 is <see cref="DstStatus.Ok"/>; what the table
+    /// does not know, negative numbers included, is <see cref="DstStatus.IoError"/>.
     /// </param>
     public static DstStatus FromErrno(int nodeErrno) => nodeErrno switch
     {

@@ -35,11 +35,9 @@ public enum ErrorOperations : byte
 }
 
 /// <summary>
-/// When the test node <c>error</c> fails, and with which error number: <c>OPS[@RANGE][:ERRNO]</c>. OPS is read,
-/// write, flush, discard,
-/// zeroes, fua joined by +, or all. RANGE is N (only the Nth matching operation, from 1), N- (from the Nth on) or
-/// N-M; without it
-/// every one. ERRNO is a name, EIO by default. Immutable; any thread.
+/// When the test node <c>error</c> fails, and with which error number: <c>OPS[@RANGE][:ERRNO]</c>. OPS is read, write,
+/// flush, discard, zeroes, fua joined by +, or all. RANGE is N (only the Nth matching operation, from 1), N- (from the
+/// Nth on) or N-M; without it every one. ERRNO is a name, EIO by default. Immutable; any thread.
 /// </summary>
 public sealed record ErrorRule
 {

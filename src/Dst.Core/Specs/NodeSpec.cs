@@ -6,10 +6,8 @@ namespace Dst.Core.Specs;
 
 /// <summary>
 /// What a node is made of: <c>KIND:ADDRESS[,key=value]…</c>. A comma in a path is doubled; delay and error take all
-/// that follows their
-/// own argument as the inner node. Immutable and pure; any thread. <see cref="ToString"/> gives the canonical text,
-/// which reads
-/// back to an equal value.
+/// that follows their own argument as the inner node. Immutable and pure; any thread. <see cref="ToString"/> gives the
+/// canonical text, which reads back to an equal value.
 /// </summary>
 public abstract record NodeSpec
 {
@@ -65,9 +63,8 @@ public abstract record NodeSpec
     }
 
     /// <summary>
-    /// Rewrites a specification as typed in a directory to its canonical text with absolute paths, which may be sent
-    /// to a process with
-    /// another working directory.
+    /// Rewrites a specification as typed in a directory to its canonical text with absolute paths, which may be sent to
+    /// a process with another working directory.
     /// </summary>
     /// <param name="text">As typed.</param>
     /// <param name="workingDirectory">Absolute path of the directory.</param>

@@ -4,18 +4,15 @@ namespace Dst.Core.Transactions;
 
 /// <summary>
 /// Which nodes hold changes that no flush has made durable yet, over all queues and without locks (C-02). Changes are
-/// counted
-/// per queue and node, each counter written by its queue alone; <c>stable</c> of a node is the count that a
-/// successful flush covered.
-/// Every node starts dirty: an earlier life may have left changes behind.
+/// counted per queue and node, each counter written by its queue alone; <c>stable</c> of a node is the count that a
+/// successful flush covered. Every node starts dirty: an earlier life may have left changes behind.
 /// </summary>
 /// <remarks>
 /// A reader takes <c>stable</c> first and sums the counters after it. Then each counter it sees is at least the one
-/// that the flush
-/// which raised <c>stable</c> had seen, so a sum no larger than <c>stable</c> means that every single counter is the
-/// same, and
-/// every change the reader can know of was counted before that flush began. In the other order two sums could be
-/// equal by chance.
+/// that the flush which raised <c>stable</c> had seen, so a sum no larger than <c>stable</c> means that every single
+/// counter is the same, and every change the reader can know of was counted before that flush was given to the node.
+/// The other order would rest on all processors seeing the counters change in one order; this one rests on acquire and
+/// release.
 /// </remarks>
 public sealed class FlushLedger
 {
@@ -54,9 +51,8 @@ public sealed class FlushLedger
     public int QueueCount => _queueCount;
 
     /// <summary>
-    /// Counts a change of a node. Called by the owner of the queue alone, before the frontend is told that the
-    /// request is done:
-    /// whoever sends a flush because of that answer finds the change counted.
+    /// Counts a change of a node. Called by the owner of the queue alone, before the frontend is told that the request
+    /// is done: whoever sends a flush because of that answer finds the change counted.
     /// </summary>
     /// <param name="queueIndex">The caller's queue.</param>
     /// <param name="nodeIndex">The node that changed, or may have.</param>
@@ -114,8 +110,8 @@ public sealed class FlushLedger
         ref long stable = ref _stable[StableIndex(nodeIndex)];
         long seen = Volatile.Read(ref stable);
 
-        // Flushes of several queues may end in any order; stable only rises, so each failed turn means that another
-        // one raised it.
+        // Flushes of several queues may end in any order; stable only rises, so each failed turn means that another one
+        // raised it.
         while (seen < captured)
         {
             // Full fence; pairs with the acquire in TryCapture.

@@ -13,13 +13,10 @@ public readonly record struct BeginResult(int LegCount, DstStatus Status)
 }
 
 /// <summary>
-/// The transactions of one queue, indexed by tag. A transaction begins with its request and is final when every leg
-/// is (first error
-/// wins, the others are awaited all the same); only then its tag may begin again. Owned by the queue's thread; nobody
-/// else calls
-/// anything here. Allocates nothing after construction. A leg completed twice, a completion for a free tag and a tag
-/// begun twice
-/// end the process.
+/// The transactions of one queue, indexed by tag. A transaction begins with its request and is final when every leg is
+/// (first error wins, the others are awaited all the same); only then its tag may begin again. Owned by the queue's
+/// thread; nobody else calls anything here. Allocates nothing after construction. A leg completed twice, a completion
+/// for a free tag and a tag begun twice end the process.
 /// </summary>
 public sealed class TransactionTable
 {
@@ -63,8 +60,7 @@ public sealed class TransactionTable
 
     /// <summary>
     /// Begins a request under a free tag. It is refused with a status, and the tag stays free, when it is empty, not
-    /// aligned,
-    /// too long, beyond the end or a change of a read-only volume.
+    /// aligned, too long, beyond the end or a change of a read-only volume.
     /// </summary>
     /// <param name="tag">0 to <see cref="DepthTags"/> - 1; must be free.</param>
     /// <param name="request">What the frontend asks for.</param>

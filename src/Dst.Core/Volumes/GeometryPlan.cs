@@ -54,8 +54,8 @@ public sealed record GeometryOptions
 }
 
 /// <summary>
-/// Everything about a device that follows from its nodes and from what the user wants; derived once, at creation.
-/// Pure; any thread.
+/// Everything about a device that follows from its nodes and from what the user wants; derived once, at creation. Pure;
+/// any thread.
 /// </summary>
 public sealed record GeometryPlan
 {

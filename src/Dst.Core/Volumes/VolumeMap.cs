@@ -57,8 +57,7 @@ public struct Leg
 
 /// <summary>
 /// The linear map: nodes one after the other, in order, each with its length rounded to whole blocks. Immutable; any
-/// thread.
-/// Looking up allocates nothing.
+/// thread. Looking up allocates nothing.
 /// </summary>
 public sealed class VolumeMap
 {
