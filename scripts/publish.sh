@@ -23,4 +23,5 @@ for name in "${names[@]}"; do
     install -m 755 "$repository/artifacts/publish/$name/$name" "$output/.$name.new"
     mv "$output/.$name.new" "$output/$name"
 done
+# shellcheck disable=SC2012 # the names are ours
 ls -l "$output" | awk 'NR > 1 { printf "  %-12s %6.1f MiB\n", $9, $5 / 1048576 }'

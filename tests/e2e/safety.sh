@@ -91,9 +91,9 @@ test_every_thread_is_guarded() {
     [ "$(sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f4)" = "$pid" ]
     [ "$(cat "/proc/$pid/oom_score_adj")" = -1000 ]
     [ "$(readlink "/proc/$pid/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]
-    ! grep -q 'shared:' "/proc/$pid/mountinfo"
+    (! grep -q 'shared:' "/proc/$pid/mountinfo")
     # Nothing of its own disk is open in it.
-    ! find "/proc/$pid/fd" -lname '/dev/ublkb*' | grep .
+    (! find "/proc/$pid/fd" -lname '/dev/ublkb*' | grep .)
     dstctl remove-device guarded
 }
 
