@@ -74,7 +74,7 @@ public sealed record TargetRequest
     /// <summary>With stop: end requests in flight with an error first instead of waiting for them.</summary>
     public bool FailPending { get; init; }
 
-    /// <summary>With stop: how long requests in flight may take before the stop is refused as timed out (ignored with FailPending).</summary>
+    /// <summary>With stop: how long requests in flight may take before the stop is refused as timed out.</summary>
     public int? TimeoutMs { get; init; }
 
     /// <summary>With clear-error: the node, all when null.</summary>

@@ -129,7 +129,7 @@ public sealed class FlushModelTests
             }
         }
 
-        /// <summary>The leg reaches its node, or comes back. A change that failed may have reached it all the same.</summary>
+        /// <summary>The leg reaches its node, or comes back. A failed change may have reached it too.</summary>
         private void Advance(Flight flight, bool fails)
         {
             TransactionTable table = _tables[flight.Queue];

@@ -12,5 +12,6 @@ internal static class MustFail
     internal static string Message(Action action) => Assert.Throws<MustFailedException>(action).Message;
 
     [ModuleInitializer]
-    internal static void ThrowInsteadOfEnding() => Must.FailHook = static message => throw new MustFailedException(message);
+    internal static void ThrowInsteadOfEnding() =>
+        Must.FailHook = static message => throw new MustFailedException(message);
 }

@@ -12,7 +12,7 @@ namespace Dst.Daemon.Api;
 internal static class Requests
 {
     /// <summary>Largest body (D-08).</summary>
-    public const int MaxBodyBytes = 64 * 1024;
+    public const int MaxBodyBytes = 512 * 1024;
 
     /// <summary>Longest time a caller may ask to wait: a day.</summary>
     public const int MaxTimeoutMs = 86_400_000;

@@ -36,7 +36,7 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
     /// <param name="ledger">What is not flushed yet, shared by all queues.</param>
     /// <param name="nodes">The nodes in the order of the map.</param>
     /// <param name="queue">Index, depth and fixed files of the queue.</param>
-    /// <param name="activity">Told of each request; may be null.</param>
+    /// <param name="activity">Told when a request begins or ends; may be null.</param>
     public VolumeQueue(RingLoop loop, VolumeMap map, FlushLedger ledger, IReadOnlyList<Node> nodes, in VolumeQueueOptions queue, ActivitySignal? activity)
     {
         _transactions = new TransactionTable(map, ledger, queue.QueueIndex, queue.DepthTags, queue.ReadOnly);
@@ -163,6 +163,7 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
 
     private void Finish(int tag, in Request request, DstStatus status, long nowTicks)
     {
+        _activity?.Touch();
         _counters.End((int)request.Operation, request.LengthBytes, status == DstStatus.Ok, nowTicks - _startTicks[tag]);
         _completion!.Complete(tag, status);
     }

@@ -32,7 +32,7 @@ public sealed class MarkKeeper : IDisposable
 
     /// <summary>Takes over what the file says of each node and begins to work. Before any queue serves.</summary>
     /// <param name="nodes">Health of each node in the order of the map, null for nodes without.</param>
-    /// <param name="wakeQueues">Wakes the loop of every queue.</param>
+    /// <param name="wakeQueues">Wakes the loop of every queue, and whoever shows the state.</param>
     public void Start(IReadOnlyList<NodeHealth?> nodes, Action wakeQueues)
     {
         _nodes = [.. nodes];
@@ -113,7 +113,7 @@ public sealed class MarkKeeper : IDisposable
     {
         for (int i = 0; i < _nodes.Length; i++)
         {
-            if ((nodeIndex is null || nodeIndex == i) && _nodes[i] is { } node)
+            if ((nodeIndex is null || nodeIndex == i) && _nodes[i] is { State: NodeHealthState.Poisoned } node)
             {
                 int error = _marks.Clear(i);
                 if (error < 0)

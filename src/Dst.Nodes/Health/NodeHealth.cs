@@ -26,7 +26,7 @@ public sealed class NodeHealth(Action keeperSignal)
     /// <summary>The state now.</summary>
     public NodeHealthState State => (NodeHealthState)Volatile.Read(ref _state);
 
-    /// <summary>Positive errno of the flush that failed; 0 when none did.</summary>
+    /// <summary>Positive errno of the last flush that failed; means nothing while the node is live.</summary>
     public int ErrorNumber => Volatile.Read(ref _errno);
 
     /// <summary>A flush failed. Queue thread; the first report counts.</summary>
@@ -47,10 +47,9 @@ public sealed class NodeHealth(Action keeperSignal)
         Volatile.Write(ref _state, (int)NodeHealthState.Poisoned);
     }
 
-    /// <summary>The mark was taken away by an operator. Keeper thread.</summary>
-    internal void SetLive()
-    {
-        Volatile.Write(ref _errno, 0);
-        Volatile.Write(ref _state, (int)NodeHealthState.Live);
-    }
+    /// <summary>
+    /// The mark was taken away by an operator. Keeper thread. Only a marked node becomes live: a failure reported meanwhile is still to be marked.
+    /// </summary>
+    internal void SetLive() =>
+        Interlocked.CompareExchange(ref _state, (int)NodeHealthState.Live, (int)NodeHealthState.Poisoned);
 }

@@ -113,7 +113,11 @@ internal sealed class TargetDevice
             geometry.ReadOnly,
             _activity);
         _queues = [.. Enumerable.Range(0, geometry.Queues).Select(index => new QueueThread(_plan, index, OnQueueEnded))];
-        _keeper!.Start([.. _nodes.Select(node => node.Health)], WakeQueues);
+        _keeper!.Start([.. _nodes.Select(node => node.Health)], () =>
+        {
+            WakeQueues();
+            _activity.Signal();
+        });
         foreach (QueueThread queue in _queues)
         {
             if (queue.Start() is { } failure)
@@ -139,9 +143,7 @@ internal sealed class TargetDevice
         }
 
         ProcessGuard.DetachForeignMounts(_run.Path);
-        DeviceLink.Make(_name, geometry.UblkId, _log);
-        _publisher = new StatusPublisher(_run.Device(_name), this, _activity);
-        _publisher.Start();
+        Publish();
         _log.Write($"{UblkControl.BlockPath(geometry.UblkId)} is live: {geometry.SizeBytes} bytes on {geometry.Nodes.Count} nodes, {geometry.Queues} queues of {geometry.DepthTags}");
         return UblkControl.BlockPath(geometry.UblkId);
     }
@@ -158,6 +160,7 @@ internal sealed class TargetDevice
 
             WaitForIdle(failPending, timeoutMs);
             State = "stopping";
+            _activity.Signal();
             _stopping = true;
             try
             {
@@ -218,7 +221,6 @@ internal sealed class TargetDevice
 
         if (Geometry is not null)
         {
-            DeviceLink.Remove(_name, Geometry.UblkId);
             try
             {
                 if (_control!.TryGetInfo(Geometry.UblkId) is { IsDst: true })
@@ -226,9 +228,10 @@ internal sealed class TargetDevice
                     _control.Delete(Geometry.UblkId);
                 }
             }
-            catch (UblkException e) when (e.ErrorNumber == Errno.ENODEV)
+            catch (UblkException e)
             {
-                // Somebody else deleted it already.
+                // What is left of it goes when this process ends, or is deleted by dstd's helper.
+                _log.Write(e.Message);
             }
         }
 
@@ -437,6 +440,19 @@ internal sealed class TargetDevice
             }
 
             Thread.Sleep(PollMs);
+        }
+    }
+
+    private void Publish()
+    {
+        try
+        {
+            _publisher = new StatusPublisher(_run.Device(_name), this, _activity);
+            _publisher.Start();
+        }
+        catch (IOException e)
+        {
+            throw new TargetFatalException($"the status tree cannot be made: {e.Message}");
         }
     }
 

@@ -24,8 +24,9 @@ internal static class HelperVerbs
             {
                 ["hold", var path] => Hold(path),
                 ["rescan", var path] => Rescan(path),
+                ["sweep"] => Sweep(),
                 ["delete-device", var id] when int.TryParse(id, out int number) => DeleteDevice(number),
-                _ => Complain(Usage, "usage: dst-target helper hold PATH | rescan PATH | delete-device N"),
+                _ => Complain(Usage, "usage: dst-target helper hold PATH | rescan PATH | delete-device N | sweep"),
             };
         }
         catch (UblkException e)
@@ -88,13 +89,41 @@ internal static class HelperVerbs
             return Complain(Busy, $"ublk device {id} is not DST's; it is left alone");
         }
 
-        if (info.State == UblkAbi.UBLK_S_DEV_LIVE)
+        if (IsServed(info))
         {
-            return Complain(Busy, $"ublk device {id} is live, process {info.Pid} serves it; it is left alone");
+            return Complain(Busy, $"ublk device {id} belongs to process {info.MakerPid}, which lives; it is left alone");
         }
 
         control.Delete(id);
         return 0;
+    }
+
+    /// <summary>Deletes every kernel device that a dead target left, also those whose number nobody came to know (D-03).</summary>
+    private static int Sweep()
+    {
+        using var control = new UblkControl();
+        foreach (string path in Directory.EnumerateFiles("/dev", "ublkc*"))
+        {
+            if (int.TryParse(path.AsSpan("/dev/ublkc".Length), out int id) && control.TryGetInfo(id) is { IsDst: true } info && !IsServed(info))
+            {
+                control.Delete(id);
+                Console.Out.WriteLine(id);
+            }
+        }
+
+        return 0;
+    }
+
+    private static bool IsServed(UblkDeviceInfo info)
+    {
+        try
+        {
+            return info.State == UblkAbi.UBLK_S_DEV_LIVE || File.ReadAllText($"/proc/{info.MakerPid}/comm").TrimEnd() == "dst-target";
+        }
+        catch (IOException)
+        {
+            return false;
+        }
     }
 
     private static int Complain(int code, string message)

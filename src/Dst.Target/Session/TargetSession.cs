@@ -132,6 +132,10 @@ internal sealed class TargetSession(Socket socket, TargetDevice device, TargetId
         {
             reply = new TargetReply { Error = new ControlError(ControlErrorCode.Failure, $"device {identity.Name}: given up, its daemon went away") };
         }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or Dst.Ublk.Control.UblkException)
+        {
+            reply = new TargetReply { Error = new ControlError(ControlErrorCode.Failure, $"device {identity.Name}: {e.Message}") };
+        }
         catch (TargetFatalException e)
         {
             Reply(new TargetReply { RequestId = request.RequestId, Error = new ControlError(ControlErrorCode.Failure, e.Message) });

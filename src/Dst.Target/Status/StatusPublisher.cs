@@ -18,6 +18,7 @@ internal sealed class StatusPublisher
     private readonly StatusFolder _folder;
     private readonly CounterFiles _counters;
     private readonly NodeFiles[] _nodes;
+    private readonly StatusFile _state;
     private readonly StatusFile _gap;
     private readonly Thread _thread;
     private volatile bool _ending;
@@ -29,6 +30,7 @@ internal sealed class StatusPublisher
         _activity = activity;
         _folder = new StatusFolder(path);
         _counters = new CounterFiles(_folder);
+        _state = _folder.File(StatusTree.State);
         _gap = _folder.File(StatusTree.QueueGapMax);
         _nodes = [.. Enumerable.Range(0, device.Nodes.Count).Select(i => new NodeFiles(path, i, device))];
         _thread = new Thread(Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "dst-status" };
@@ -39,7 +41,6 @@ internal sealed class StatusPublisher
     {
         WriteStatic(_device.Geometry!);
         Round();
-        _folder.File(StatusTree.State).Write(_device.State);
         _thread.Start();
     }
 
@@ -89,6 +90,7 @@ internal sealed class StatusPublisher
     /// <returns>True when a value changed.</returns>
     private bool Round()
     {
+        _state.Write(_device.State);
         bool changed = _counters.Write(_device.Queues, static queue => queue.Engine!.Counters);
         foreach (NodeFiles node in _nodes)
         {

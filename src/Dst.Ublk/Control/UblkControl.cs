@@ -29,7 +29,8 @@ public readonly record struct UblkDeviceSpec
 /// <param name="Pid">Server's process id as given at START; may be dead and reused (U-29).</param>
 /// <param name="Flags">UBLK_F_* in force.</param>
 /// <param name="IsDst">Made by a DST target (D-03).</param>
-public readonly record struct UblkDeviceInfo(int Id, int State, int Pid, ulong Flags, bool IsDst);
+/// <param name="MakerPid">Process that made it, when it is DST's: also known before START and after its end.</param>
+public readonly record struct UblkDeviceInfo(int Id, int State, int Pid, ulong Flags, bool IsDst, int MakerPid);
 
 /// <summary>
 /// The commands of the ublk driver, each bounded in time. Any thread; not on the road of a request. A failure is a <see cref="UblkException"/>
@@ -43,8 +44,12 @@ public sealed class UblkControl : IDisposable
     /// <summary>START reads the partition table through our own queues (U-25); DEL waits for the last opener's close (U-22).</summary>
     public const int LifecycleTimeoutMs = 30_000;
 
-    /// <summary>Word in ublksrv_flags that the kernel returns verbatim: "DST" and the version of what it means (D-03).</summary>
-    public const ulong OwnerTag = 0x4453_5400_0000_0001;
+    /// <summary>
+    /// Upper half of ublksrv_flags, which the kernel returns verbatim: "DST" and the version of what it means (D-03). The lower half is the process id of the maker.
+    /// </summary>
+    public const uint OwnerTag = 0x4453_5401;
+
+    private const int OwnerTagShift = 32;
 
     private readonly ControlThread _thread = new();
     private ulong? _features;
@@ -75,7 +80,7 @@ public sealed class UblkControl : IDisposable
             DevId = (uint)spec.Id,
             UblksrvPid = Environment.ProcessId,
             Flags = spec.Flags,
-            UblksrvFlags = OwnerTag,
+            UblksrvFlags = ((ulong)OwnerTag << OwnerTagShift) | (uint)Environment.ProcessId,
         };
         UblkCtrlDevInfo got = default;
         UblkCtrlCmd command = new() { DevId = (uint)spec.Id, QueueId = ushort.MaxValue };
@@ -186,7 +191,7 @@ public sealed class UblkControl : IDisposable
     private static UblkCtrlCmd ForDevice(int id) => new() { DevId = (uint)id, QueueId = ushort.MaxValue };
 
     private static UblkDeviceInfo Describe(in UblkCtrlDevInfo info) =>
-        new((int)info.DevId, info.State, info.UblksrvPid, info.Flags, info.UblksrvFlags == OwnerTag);
+        new((int)info.DevId, info.State, info.UblksrvPid, info.Flags, info.UblksrvFlags >> OwnerTagShift == OwnerTag, (int)(uint)info.UblksrvFlags);
 
     private static void ThrowIfFailed(int result, string command, string device, string hint)
     {
