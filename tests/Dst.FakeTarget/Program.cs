@@ -19,6 +19,11 @@ internal static class Program
             return Helper(verb, operand);
         }
 
+        if (arguments is ["helper", var bare])
+        {
+            return Helper(bare, string.Empty);
+        }
+
         if (arguments is not ["--run-dir", var run, "--name", var name])
         {
             return 2;

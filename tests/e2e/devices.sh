@@ -153,8 +153,9 @@ test_beyond_the_end() {
 test_cycles_leave_nothing() {
     start_daemon
     local i descriptors
-    (while [ -e "$f/blkid" ]; do blkid -p /dev/ublkb* >/dev/null 2>&1 || true; done) &
     touch "$f/blkid"
+    (while [ -e "$f/blkid" ]; do blkid -p /dev/ublkb* >/dev/null 2>&1 || true; done) &
+    local prober=$!
     add warm --node zero:4M
     dstctl remove-device warm
     sleep 1
@@ -164,7 +165,7 @@ test_cycles_leave_nothing() {
         dstctl remove-device "cycle$i" --timeout 30
     done
     rm -f "$f/blkid"
-    wait
+    wait "$prober"
     [ -z "$(pgrep -x dst-target)" ]
     [ -z "$(find /dev -maxdepth 1 -name 'ublk[bc]*')" ]
     [ -z "$(ls -A "$DST_RUN_DIR/devices")" ]

@@ -8,6 +8,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/dst-e2e.XXXXXX")
 export DST_RUN_DIR=/run/dst
 state=$work/state
 passed=0 failed=0 skipped=0
+test_limit_s=${TEST_LIMIT_S:-300}
 daemon_pid=
 daemon_log=$work/dstd.log
 
@@ -15,8 +16,13 @@ daemon_log=$work/dstd.log
 run_test() {
     local name=$1 log=$work/$1.log started=$SECONDS status
     shift
-    (set -euo pipefail; set -x; "$@") >"$log" 2>&1 </dev/null
+    (set -euo pipefail; set -x; "$@") >"$log" 2>&1 </dev/null &
+    local test_pid=$!
+    (sleep "$test_limit_s" && echo "ended after $test_limit_s s" >>"$log" && kill "$test_pid") >/dev/null 2>&1 &
+    local watchdog=$!
+    wait "$test_pid"
     status=$?
+    kill "$watchdog" 2>/dev/null
     if ((status == 0)); then
         passed=$((passed + 1))
         echo "ok $name ($((SECONDS - started)) s)"

@@ -158,12 +158,13 @@ test_status_tree() {
     grep -q '^count [0-9]* p50_us' $tree/nodes/0/latency_write
     # Readers never see a torn or missing value.
     fio --name=busy --filename="$path" --direct=1 --rw=randwrite --bs=4k --iodepth=8 --ioengine=io_uring --time_based --runtime=4 --output="$f/o" &
+    local load=$!
     local i value
     for ((i = 0; i < 300; i++)); do
         value=$(cat $tree/writes)
         [[ $value =~ ^[0-9]+$ ]]
     done
-    wait
+    wait "$load"
     dstctl status --json | grep -q '"schema": *1'
     dstctl remove-device tree
     [ ! -e $tree ]
@@ -270,6 +271,7 @@ test_a_power_cut_of_the_target_waits_for_its_writes() {
     local path started
     path=$(dstctl add-device late --node dev:/dev/mapper/late)
     (dd if=/dev/urandom of="$path" bs=4k count=1 oflag=direct status=none || true) &
+    local writer=$!
     sleep 1
     pkill -9 -x dst-target
     started=$(date +%s%N)
@@ -279,7 +281,7 @@ os.close(os.open("/dev/mapper/late", os.O_RDWR | os.O_EXCL))
 P
     ); do sleep 0.05; done
     (( ($(date +%s%N) - started) / 1000000 > 1000 ))
-    wait
+    wait "$writer"
     dstctl remove-device late
     dmsetup remove late
 }

@@ -20,7 +20,7 @@ internal sealed class Leftovers(DaemonOptions options, HelperRunner helpers, Dev
     public async Task<ControlError?> ClearAsync(string name, int? ublkId, bool ended)
     {
         int? id = ublkId ?? IdInTree(name);
-        ControlError? problem = id is { } known ? await DeleteKernelDeviceAsync(known) : null;
+        ControlError? problem = id is { } known ? await DeleteKernelDeviceAsync(known) : await SweepAsync();
         if (problem is { Code: ControlErrorCode.Busy } && !ended)
         {
             return problem;
@@ -50,6 +50,22 @@ internal sealed class Leftovers(DaemonOptions options, HelperRunner helpers, Dev
         }
 
         return problem;
+    }
+
+    /// <summary>A target that died before it could say which kernel device it made leaves one that nobody knows by number.</summary>
+    private async Task<ControlError?> SweepAsync()
+    {
+        try
+        {
+            HelperResult result = await helpers.SweepAsync();
+            return result.ExitCode == HelperResult.Done
+                ? null
+                : new(ControlErrorCode.Failure, $"kernel devices of dead targets cannot be deleted: {result.Text}");
+        }
+        catch (IOException e)
+        {
+            return new(ControlErrorCode.Failure, e.Message);
+        }
     }
 
     private int? IdInTree(string name) => int.TryParse(

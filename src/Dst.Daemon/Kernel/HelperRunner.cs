@@ -33,6 +33,10 @@ internal sealed class HelperRunner(DaemonOptions options, ILogger log)
     public Task<HelperResult> DeleteDeviceAsync(int ublkId) =>
         RunAsync(options.TargetBinary, ["helper", "delete-device", $"{ublkId}"], options.Timing.Helper);
 
+    /// <summary>Deletes every kernel device whose DST maker is dead, also those whose number nobody came to know (D-03).</summary>
+    public Task<HelperResult> SweepAsync() =>
+        RunAsync(options.TargetBinary, ["helper", "sweep"], options.Timing.Helper);
+
     /// <summary>Has the kernel read the partition table again (U-25).</summary>
     public Task<HelperResult> RescanAsync(string blockDevice) =>
         RunAsync(options.TargetBinary, ["helper", "rescan", blockDevice], options.Timing.Helper);
