@@ -120,11 +120,12 @@ pids=()
 clean_up() {
     local pid
     trap '' INT TERM HUP
-    for pid in "${pids[@]}"; do
-        kill -KILL "$pid" 2>/dev/null || true
-    done
     # Bash would tell of every process killed.
-    wait 2>/dev/null || true
+    exec 2>/dev/null
+    for pid in "${pids[@]}"; do
+        kill -KILL "$pid" || true
+    done
+    wait || true
     # A killed QEMU leaves the terminal raw.
     [[ -z $terminal ]] || stty "$terminal"
     [[ -z $run_dir ]] || rm -rf "$run_dir"

@@ -205,13 +205,15 @@ shell() {
     local keys terminal status
     mkfifo "$WORK/keys"
     : >"$WORK/out"
-    script -qec "$VM" /dev/null <"$WORK/keys" >"$WORK/out" 2>"$WORK/err" &
+    timeout 600 script -qec "$VM" /dev/null <"$WORK/keys" >"$WORK/out" 2>"$WORK/err" &
     terminal=$!
     exec {keys}>"$WORK/keys"
     wait_output '# '
     # shellcheck disable=SC2016
     printf 'echo a$((1+2))b; sleep 1000\n' >&"$keys"
     wait_output a3b
+    # The interrupt is for sleep: let it start.
+    sleep 5
     printf '\003' >&"$keys"
     # shellcheck disable=SC2016
     printf 'echo c$((2+2))d; exit 9\n' >&"$keys"
