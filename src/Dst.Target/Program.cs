@@ -38,6 +38,8 @@ using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Ignore
 using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Ignore);
 using var quit = PosixSignalRegistration.Create(PosixSignal.SIGQUIT, Ignore);
 using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Ignore);
+// Executed through /proc/self/exe the kernel calls us "exe"; operators and helpers look for our name.
+_ = Dst.Interop.Libc.SetThreadName("dst-target\0"u8);
 _ = Dst.Interop.Libc.Chdir("/");
 _ = Dst.Interop.Libc.Umask(0x12);
 return new TargetServer(new RunDirectory(runPath), new TargetIdentity(name, version, refusal), log).Run();
