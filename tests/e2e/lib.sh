@@ -91,6 +91,7 @@ clean_up() {
         wait_until 10 sh -c '! pgrep -x dstd' || pkill -9 -x dstd
     fi
     pkill -9 -x dst-target 2>/dev/null
+    dmsetup remove_all --force >/dev/null 2>&1
     rm -rf "$state" "$work"/files "$DST_RUN_DIR"
     mkdir -p "$work/files"
 }

@@ -35,24 +35,30 @@ test_flush_reaches_every_dirty_node() {
 }
 
 test_failed_flush_poisons_until_cleared() {
+    # A disk with a volatile cache, whose flushes can be made to fail.
     modprobe dm-flakey
-    modprobe brd rd_nr=2 rd_size=$((64 << 10)) max_part=0
-    dmsetup create flaky --table "0 131072 linear /dev/ram1 0"
+    modprobe scsi_debug dev_size_mb=64
+    local disk path
+    wait_until 10 sh -c 'ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block/'
+    disk=/dev/$(ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block/)
+    wait_until 10 test -b "$disk"
+    [ "$(cat "/sys/block/${disk##*/}/queue/write_cache")" = "write back" ]
+    dmsetup create flaky --uuid dst-test-flaky --table "0 131072 linear $disk 0"
     start_daemon
-    local path
     path=$(dstctl add-device poison --node dev:/dev/mapper/flaky zero:8M)
     head -c 1M /dev/urandom | dd of="$path" bs=1M oflag=direct status=none
     dmsetup suspend --nolockfs --noflush flaky
-    dmsetup load flaky --table "0 131072 flakey /dev/ram1 0 0 3600 1 error_writes"
+    dmsetup load flaky --table "0 131072 flakey $disk 0 0 3600 1 error_writes"
     dmsetup resume flaky
-    (! dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct,dsync conv=notrunc status=none)
+    (! dd if=/dev/zero of="$path" count=0 conv=fsync,notrunc status=none)
     dmsetup suspend --nolockfs --noflush flaky
-    dmsetup load flaky --table "0 131072 linear /dev/ram1 0"
+    dmsetup load flaky --table "0 131072 linear $disk 0"
     dmsetup resume flaky
-    # The disk is well again; what was lost is not.
+    # The disk is well again; what it lost is not.
     wait_until 5 sh -c "dstctl status poison | grep -q poisoned"
     (! dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct conv=fsync,notrunc status=none)
-    # The mark outlives the target.
+    (! dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct,dsync conv=notrunc status=none)
+    # The mark outlives target and daemon.
     kill_daemon KILL
     pkill -9 -x dst-target
     start_daemon
@@ -64,6 +70,7 @@ test_failed_flush_poisons_until_cleared() {
     dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct conv=fsync,notrunc status=none
     dstctl remove-device poison
     dmsetup remove flaky
+    rmmod scsi_debug
 }
 
 test_errors_reach_the_caller() {

@@ -21,7 +21,7 @@ internal sealed class TargetServer(RunDirectory run, TargetIdentity identity, Ta
         Directory.CreateDirectory(run.Targets);
         File.Delete(path);
         using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        uint mask = Dst.Interop.Libc.Umask(0x3f);
+        uint mask = Dst.Interop.Libc.Umask(0x7f);
         listener.Bind(new UnixDomainSocketEndPoint(path));
         _ = Dst.Interop.Libc.Umask(mask);
         listener.Listen(ConnectionsMax);

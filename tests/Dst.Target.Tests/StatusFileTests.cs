@@ -1,0 +1,49 @@
+using Dst.Target.Status;
+using Xunit;
+
+namespace Dst.Target.Tests;
+
+public sealed class StatusFileTests : IDisposable
+{
+    private readonly string _path = Directory.CreateTempSubdirectory("dst-status").FullName;
+
+    [Fact]
+    public void A_value_is_one_line_and_written_only_when_it_changed()
+    {
+        using var folder = new StatusFolder(_path);
+        StatusFile file = folder.File("reads");
+        Assert.True(file.Write(7));
+        Assert.Equal("7\n", File.ReadAllText($"{_path}/reads"));
+        File.Delete($"{_path}/reads");
+        Assert.False(file.Write(7));
+        Assert.False(File.Exists($"{_path}/reads"), "an unchanged value must not be written again");
+        Assert.True(file.Write(-8));
+        Assert.Equal("-8\n", File.ReadAllText($"{_path}/reads"));
+        Assert.Equal("reads", Path.GetFileName(Assert.Single(Directory.EnumerateFileSystemEntries(_path))));
+    }
+
+    [Fact]
+    public void A_text_never_breaks_its_line()
+    {
+        using var folder = new StatusFolder(_path);
+        Assert.True(folder.File("reason").Write("one\ntwo"));
+        Assert.Equal("one two\n", File.ReadAllText($"{_path}/reason"));
+    }
+
+    [Fact]
+    public void Numbers_are_written_without_allocation()
+    {
+        using var folder = new StatusFolder(_path);
+        StatusFile file = folder.File("writes");
+        file.Write(1);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 2; i < 200; i++)
+        {
+            file.Write(i);
+        }
+
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+    }
+
+    public void Dispose() => Directory.Delete(_path, recursive: true);
+}
