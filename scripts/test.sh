@@ -109,11 +109,11 @@ if ! $quick; then
             add_line "$results/vm_test.log" || fail "vm_test.sh did not come to its end"
         fi
         # Errors that the tests make on purpose.
-        allowed_dmesg='I/O error, dev (ublkb|dm-|ram|loop)|Buffer I/O error on dev|lost async page write|EXT4-fs error'
-        counts=(CYCLES=25 FIO_MIB=48 REQUESTS=200000)
+        allowed_dmesg='I/O error, dev (ublkb|dm-|ram|loop|sd)|Buffer I/O error|lost async page write|EXT4-fs error'
+        counts=(CYCLES=25 FIO_MIB=48 FS_MIB=64 REQUESTS=200000)
         vm_timeout=1500
         if $long; then
-            counts=(CYCLES=500 FIO_MIB=1024 REQUESTS=2000000)
+            counts=(CYCLES=500 FIO_MIB=1024 FS_MIB=180 REQUESTS=2000000)
             vm_timeout=14400
         fi
         echo "counts: ${counts[*]}"

@@ -7,6 +7,7 @@ set -u
 f=$work/files
 cycles=${CYCLES:-25}
 fio_mib=${FIO_MIB:-48}
+fs_mib=${FS_MIB:-64}
 
 add() { dstctl add-device "$@"; }
 
@@ -49,10 +50,10 @@ file_system() { # KIND MKFS-OPTIONS…
     "mkfs.$kind" "$@" "$path"
     mkdir -p "$f/mnt"
     mount "$path" "$f/mnt"
-    cp -a /etc "$f/mnt/" && cp -a /usr/share/perl "$f/mnt/"
-    dd if=/dev/urandom of="$f/mnt/big" bs=1M count=180 status=none
+    cp -a /etc "$f/mnt/" && cp -a "$repository/scripts" "$f/mnt/"
+    dd if=/dev/urandom of="$f/mnt/big" bs=1M count=${fs_mib} status=none
     (cd "$f/mnt" && find . -type f -print0 | sort -z | xargs -0 sha256sum) >"$f/sums"
-    rm -rf "$f/mnt/perl"
+    rm -rf "$f/mnt/scripts"
     fstrim -v "$f/mnt"
     umount "$f/mnt"
     case $kind in
@@ -64,7 +65,7 @@ file_system() { # KIND MKFS-OPTIONS…
     dstctl remove-device "fs-$kind"
     path=$(add "fs-$kind" --node "file:$f/1" "file:$f/2" "file:$f/3")
     mount "$path" "$f/mnt"
-    (cd "$f/mnt" && grep -v " \./perl/" "$f/sums" | sha256sum --quiet -c)
+    (cd "$f/mnt" && grep -v " \./scripts/" "$f/sums" | sha256sum --quiet -c)
     umount "$f/mnt"
     dstctl remove-device "fs-$kind"
 }
