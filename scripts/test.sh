@@ -55,7 +55,7 @@ part() { printf '\n== %s (at %d s)\n' "$*" "$SECONDS"; }
 
 part "packages"
 need_toolchain || exit 1
-need_packages iproute2 util-linux e2fsprogs procps kmod libcap2-bin curl || exit 1
+need_packages iproute2 util-linux e2fsprogs procps kmod libcap2-bin curl shellcheck || exit 1
 if ! $quick; then
     need_packages xfsprogs btrfs-progs fio dmsetup udev || exit 1
 fi

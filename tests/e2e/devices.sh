@@ -51,7 +51,7 @@ file_system() { # KIND MKFS-OPTIONS…
     mkdir -p "$f/mnt"
     mount "$path" "$f/mnt"
     cp -a /etc "$f/mnt/" && cp -a "$repository/scripts" "$f/mnt/"
-    dd if=/dev/urandom of="$f/mnt/big" bs=1M count=${fs_mib} status=none
+    dd if=/dev/urandom of="$f/mnt/big" bs=1M count="$fs_mib" status=none
     (cd "$f/mnt" && find . -type f -print0 | sort -z | xargs -0 sha256sum) >"$f/sums"
     rm -rf "$f/mnt/scripts"
     fstrim -v "$f/mnt"
