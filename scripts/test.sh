@@ -103,10 +103,12 @@ in_vm() { # KERNEL NAME COMMAND…
 if ! $quick; then
     part "publish"
     if scripts/publish.sh; then
-        part "vm.sh"
-        if ((${#kernels[@]} > 1)); then
+        if $long; then
+            part "vm.sh"
             scripts/tests/vm_test.sh 2>&1 | tee "$results/vm_test.log"
             add_line "$results/vm_test.log" || fail "vm_test.sh did not come to its end"
+        else
+            echo "vm.sh's own tests (scripts/tests/vm_test.sh) belong to --long"
         fi
         # Errors that the tests make on purpose.
         allowed_dmesg='I/O error, dev (ublkb|dm-|ram|loop|sd)|Buffer I/O error|lost async page write|EXT4-fs error'
