@@ -51,35 +51,6 @@ public static class ProcessGuard
     }
 
     /// <summary>
-    /// Marks of every thread of this process: true when each one carries PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE, read from the kernel (U-50).
-    /// </summary>
-    public static bool EveryThreadIsFlusher()
-    {
-        const ulong Flags = 0x0008_0000UL | 0x0010_0000UL;
-        foreach (string task in Directory.EnumerateDirectories("/proc/self/task"))
-        {
-            string stat;
-            try
-            {
-                stat = File.ReadAllText($"{task}/stat");
-            }
-            catch (IOException)
-            {
-                continue;
-            }
-
-            // Field 9, counted after the command name, which may itself hold spaces and brackets.
-            string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
-            if ((ulong.Parse(fields[6]) & Flags) != Flags)
-            {
-                return false;
-            }
-        }
-
-        return true;
-    }
-
-    /// <summary>
     /// Detaches, in our own namespace, every mount but the few that a target needs, so that it keeps no file system busy that others unmount,
     /// least of all its own. Open descriptors stay valid. After <see cref="Enter"/>, once all nodes are open.
     /// </summary>
