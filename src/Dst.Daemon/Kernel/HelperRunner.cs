@@ -19,8 +19,7 @@ internal sealed record HelperResult(int? ExitCode, string Output, string Text)
 
 /// <summary>
 /// Runs everything that may block in the kernel on a device in short processes of their own, so that dstd never ends in
-/// an uninterruptible
-/// wait (U-26, D-09). One that hangs is killed, left behind and reported. Any thread.
+/// an uninterruptible wait (U-26, D-09). One that hangs is killed, left behind and reported. Any thread.
 /// </summary>
 /// <param name="options">Names the programs and their limits.</param>
 /// <param name="log">Told about helpers left behind.</param>
@@ -55,8 +54,8 @@ internal sealed class HelperRunner(DaemonOptions options, ILogger log)
     {
         using Process process = Start(program, arguments);
         process.StandardInput.Close();
-        Task<string> output = process.StandardOutput.ReadToEndAsync();
-        Task<string> text = process.StandardError.ReadToEndAsync();
+        Task<string> output = DrainAsync(process.StandardOutput);
+        Task<string> text = DrainAsync(process.StandardError);
         if (await EndsAsync(process, limit))
         {
             return new HelperResult(process.ExitCode, await output, FirstLine(await text));
@@ -65,6 +64,18 @@ internal sealed class HelperRunner(DaemonOptions options, ILogger log)
         await AbandonAsync(process, string.Join(' ', arguments), log);
         return new HelperResult(
             null, "", $"helper '{string.Join(' ', arguments)}' did not end within {limit.TotalSeconds:0.#} s");
+    }
+
+    /// <summary>
+    /// Reads to the end and closes: disposal of a <see cref="Process"/> leaves pipes that somebody reads to the
+    /// collector (D-12).
+    /// </summary>
+    internal static async Task<string> DrainAsync(StreamReader pipe)
+    {
+        using (pipe)
+        {
+            return await pipe.ReadToEndAsync();
+        }
     }
 
     internal static async Task<bool> EndsAsync(Process process, TimeSpan limit)
