@@ -48,6 +48,32 @@ public sealed class ParametersTests
     }
 
     [Fact]
+    public void Parameters_are_read_back_after_they_were_set()
+    {
+        FakeChannel kernel = new() { Keep = WithDeviceNumbers };
+        using UblkControl control = new(kernel);
+        control.SetParameters(3, Sample.ToKernel());
+        control.SetParameters(3, (Sample with { MaxDiscardBytes = 0, MaxWriteZeroesBytes = 0 }).ToKernel());
+        uint[] both = [UblkAbi.UBLK_U_CMD_SET_PARAMS, UblkAbi.UBLK_U_CMD_GET_PARAMS];
+        Assert.Equal([.. both, .. both], kernel.Commands);
+    }
+
+    [Theory]
+    [InlineData("attributes 4 instead of 12")]
+    [InlineData("sectors 20472 instead of 20480")]
+    [InlineData("max sectors 8 instead of 2048")]
+    [InlineData("parts 1 instead of 3")]
+    [InlineData("discard granularity 512 instead of 4096")]
+    [InlineData("write-zeroes sectors 0 instead of 4096")]
+    public void Parameters_that_the_kernel_changed_are_refused(string difference)
+    {
+        FakeChannel kernel = new() { Keep = given => WithDeviceNumbers(Changed(given, difference)) };
+        using UblkControl control = new(kernel);
+        UblkException e = Assert.Throws<UblkException>(() => control.SetParameters(3, Sample.ToKernel()));
+        Assert.Contains($"parameters of device 3: {difference};", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void The_descriptor_stride_is_that_of_the_deepest_queue() => Assert.Equal(98_304, UblkQueue.DescriptorStrideBytes);
 
     [Fact]
@@ -70,5 +96,39 @@ public sealed class ParametersTests
         UblkException e = Assert.Throws<UblkException>(() => new UblkControl());
         Assert.Contains("modprobe ublk_drv", e.Message, StringComparison.Ordinal);
         Assert.Equal(Errno.ENOENT, e.ErrorNumber);
+    }
+
+    private static UblkParams WithDeviceNumbers(UblkParams given)
+    {
+        given.Types |= UblkAbi.UBLK_PARAM_TYPE_DEVT;
+        given.Devt.DiskMajor = 259;
+        return given;
+    }
+
+    private static UblkParams Changed(UblkParams given, string difference)
+    {
+        switch (difference.Split(' ')[0])
+        {
+            case "attributes":
+                given.Basic.Attrs &= ~UblkAbi.UBLK_ATTR_FUA;
+                break;
+            case "sectors":
+                given.Basic.DevSectors -= 8;
+                break;
+            case "max":
+                given.Basic.MaxSectors = 8;
+                break;
+            case "parts":
+                given.Types &= ~UblkAbi.UBLK_PARAM_TYPE_DISCARD;
+                break;
+            case "discard":
+                given.Discard.DiscardGranularity = 512;
+                break;
+            default:
+                given.Discard.MaxWriteZeroesSectors = 0;
+                break;
+        }
+
+        return given;
     }
 }

@@ -51,8 +51,18 @@ public sealed class UblkControl : IDisposable
 
     private const int OwnerTagShift = 32;
 
-    private readonly ControlThread _thread = new();
+    private readonly IControlChannel _channel;
     private ulong? _features;
+
+    /// <summary>Opens the control device.</summary>
+    /// <exception cref="UblkException">There is none, or no right to it.</exception>
+    public UblkControl()
+        : this(new ControlThread())
+    {
+    }
+
+    /// <summary>Sends the commands over another channel.</summary>
+    internal UblkControl(IControlChannel channel) => _channel = channel;
 
     /// <summary>Path of the character device of a device.</summary>
     public static string CharPath(int id) => $"/dev/ublkc{id}";
@@ -84,7 +94,7 @@ public sealed class UblkControl : IDisposable
         };
         UblkCtrlDevInfo got = default;
         UblkCtrlCmd command = new() { DevId = (uint)spec.Id, QueueId = ushort.MaxValue };
-        int result = _thread.Execute(
+        int result = _channel.Execute(
             UblkAbi.UBLK_U_CMD_ADD_DEV,
             command,
             Marshal.SizeOf<UblkCtrlDevInfo>(),
@@ -106,11 +116,15 @@ public sealed class UblkControl : IDisposable
         return Describe(got);
     }
 
-    /// <summary>Sets the parameters of a device before START.</summary>
+    /// <summary>
+    /// Sets the parameters of a device before START and reads them back: a kernel that drops a part which it does not
+    /// know must not serve a disk of another size, or one that is never flushed (U-11).
+    /// </summary>
+    /// <exception cref="UblkException">The kernel refused them, or took others.</exception>
     public void SetParameters(int id, UblkParams parameters)
     {
         parameters.Len = (uint)Marshal.SizeOf<UblkParams>();
-        int result = _thread.Execute(
+        int result = _channel.Execute(
             UblkAbi.UBLK_U_CMD_SET_PARAMS,
             ForDevice(id),
             Marshal.SizeOf<UblkParams>(),
@@ -118,21 +132,11 @@ public sealed class UblkControl : IDisposable
             null,
             QueryTimeoutMs);
         ThrowIfFailed(result, "SET_PARAMS", $"device {id}", string.Empty);
-    }
-
-    /// <summary>Parameters as the kernel holds them.</summary>
-    public UblkParams GetParameters(int id)
-    {
-        UblkParams got = default;
-        int result = _thread.Execute(
-            UblkAbi.UBLK_U_CMD_GET_PARAMS,
-            ForDevice(id),
-            Marshal.SizeOf<UblkParams>(),
-            payload => BitConverter.TryWriteBytes(payload, (uint)payload.Length),
-            payload => got = MemoryMarshal.Read<UblkParams>(payload),
-            QueryTimeoutMs);
-        ThrowIfFailed(result, "GET_PARAMS", $"device {id}", string.Empty);
-        return got;
+        if (DeviceParameters.Difference(parameters, GetParameters(id)) is { } difference)
+        {
+            throw new UblkException(
+                0, $"ublk: the kernel changed the parameters of device {id}: {difference}; use another kernel");
+        }
     }
 
     /// <summary>
@@ -141,7 +145,7 @@ public sealed class UblkControl : IDisposable
     public void Start(int id)
     {
         UblkCtrlCmd command = ForDevice(id) with { Data = (ulong)Environment.ProcessId };
-        int result = _thread.Execute(UblkAbi.UBLK_U_CMD_START_DEV, command, 0, null, null, LifecycleTimeoutMs);
+        int result = _channel.Execute(UblkAbi.UBLK_U_CMD_START_DEV, command, 0, null, null, LifecycleTimeoutMs);
         ThrowIfFailed(result, "START_DEV", $"device {id}", string.Empty);
     }
 
@@ -151,14 +155,14 @@ public sealed class UblkControl : IDisposable
     /// </summary>
     public void Stop(int id, int timeoutMs)
     {
-        int result = _thread.Execute(UblkAbi.UBLK_U_CMD_STOP_DEV, ForDevice(id), 0, null, null, timeoutMs);
+        int result = _channel.Execute(UblkAbi.UBLK_U_CMD_STOP_DEV, ForDevice(id), 0, null, null, timeoutMs);
         ThrowIfFailed(result, "STOP_DEV", $"device {id}", string.Empty);
     }
 
     /// <summary>Deletes a device. Waits for the last user of its character device (U-22): our queues must have let go of it.</summary>
     public void Delete(int id)
     {
-        int result = _thread.Execute(UblkAbi.UBLK_U_CMD_DEL_DEV, ForDevice(id), 0, null, null, LifecycleTimeoutMs);
+        int result = _channel.Execute(UblkAbi.UBLK_U_CMD_DEL_DEV, ForDevice(id), 0, null, null, LifecycleTimeoutMs);
         ThrowIfFailed(result, "DEL_DEV", $"device {id}", string.Empty);
     }
 
@@ -169,7 +173,7 @@ public sealed class UblkControl : IDisposable
         int infoBytes = Marshal.SizeOf<UblkCtrlDevInfo>();
         UblkCtrlDevInfo info = default;
         UblkCtrlCmd command = ForDevice(id) with { DevPathLen = (ushort)(path.Length + 1) };
-        int result = _thread.Execute(
+        int result = _channel.Execute(
             UblkAbi.UBLK_U_CMD_GET_DEV_INFO2,
             command,
             path.Length + 1 + infoBytes,
@@ -186,7 +190,7 @@ public sealed class UblkControl : IDisposable
     }
 
     /// <summary>Ends the control thread, unless a command still sleeps in the kernel.</summary>
-    public void Dispose() => _thread.Dispose();
+    public void Dispose() => _channel.Dispose();
 
     private static UblkCtrlCmd ForDevice(int id) => new() { DevId = (uint)id, QueueId = ushort.MaxValue };
 
@@ -207,10 +211,25 @@ public sealed class UblkControl : IDisposable
         }
     }
 
+    /// <summary>Parameters as the kernel holds them.</summary>
+    private UblkParams GetParameters(int id)
+    {
+        UblkParams got = default;
+        int result = _channel.Execute(
+            UblkAbi.UBLK_U_CMD_GET_PARAMS,
+            ForDevice(id),
+            Marshal.SizeOf<UblkParams>(),
+            payload => BitConverter.TryWriteBytes(payload, (uint)payload.Length),
+            payload => got = MemoryMarshal.Read<UblkParams>(payload),
+            QueryTimeoutMs);
+        ThrowIfFailed(result, "GET_PARAMS", $"device {id}", string.Empty);
+        return got;
+    }
+
     private ulong ReadFeatures()
     {
         ulong features = 0;
-        int result = _thread.Execute(
+        int result = _channel.Execute(
             UblkAbi.UBLK_U_CMD_GET_FEATURES,
             new UblkCtrlCmd { DevId = uint.MaxValue, QueueId = ushort.MaxValue },
             UblkAbi.UBLK_FEATURES_LEN,

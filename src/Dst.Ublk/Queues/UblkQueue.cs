@@ -89,12 +89,6 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         Retired,
     }
 
-    /// <summary>Requests that the engine holds. Queue thread.</summary>
-    public int OwnedTags { get; private set; }
-
-    /// <summary>True once every tag is retired: the kernel will send nothing more to this queue.</summary>
-    public bool IsRetired => _retiredTags == _depthTags;
-
     /// <summary>Fetches every tag. Queue thread, once; the kernel accepts START when all queues have done so (U-04).</summary>
     public void FetchAll()
     {
@@ -138,7 +132,6 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
     public void Complete(int tag, DstStatus status)
     {
         Assert(_states[tag] == TagState.Ours, "result for a tag that is not ours", tag);
-        OwnedTags--;
         // The whole length or an errno, nothing between (U-07, C-11); 0 for what moves no data (C-09).
         int result = status == DstStatus.Ok ? (int)_lengths[tag] : -RequestResult.ToErrno(status);
         Issue(UblkAbi.UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, result);
@@ -160,7 +153,6 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         // One copy of the descriptor: the kernel filled it before it posted the completion that we took with acquire.
         UblkIoDesc descriptor = _descriptors[tag];
         _states[tag] = TagState.Ours;
-        OwnedTags++;
         long offsetBytes = (long)descriptor.StartSector << SectorShift;
         long lengthBytes = (long)descriptor.NrSectors << SectorShift;
         Operation operation;
