@@ -16,7 +16,7 @@ internal sealed partial class DeviceWorker
         {
             while (true)
             {
-                await EnterAsync(DeviceState.Starting, Timeout.InfiniteTimeSpan);
+                await _gate.EnterAsync(DeviceState.Starting, Timeout.InfiniteTimeSpan);
                 RestoreOutcome outcome;
                 try
                 {
@@ -24,7 +24,7 @@ internal sealed partial class DeviceWorker
                 }
                 finally
                 {
-                    Leave();
+                    _gate.Leave();
                 }
 
                 if (outcome.Reason is null)
