@@ -14,14 +14,9 @@ internal static class Program
 
     private static async Task<int> Main(string[] arguments)
     {
-        if (arguments is ["helper", var verb, var operand])
+        if (arguments is ["helper", var verb, .. var operands])
         {
-            return Helper(verb, operand);
-        }
-
-        if (arguments is ["helper", var bare])
-        {
-            return Helper(bare, string.Empty);
+            return Helper(verb, string.Join(' ', operands));
         }
 
         if (arguments is not ["--run-dir", var run, "--name", var name])

@@ -119,27 +119,22 @@ internal sealed partial class DeviceWorker : IDisposable
         }
     }
 
-    /// <summary>Has the target clear the error mark of a node, or of all.</summary>
-    /// <exception cref="ControlException">It is not running, or refused.</exception>
+    /// <summary>Clears the error mark of a node, or of all: the target does, or a helper while there is none.</summary>
+    /// <exception cref="ControlException">Why the mark stays.</exception>
     public async Task ClearErrorAsync(int? nodeIndex)
     {
         await _gate.EnterAsync("clear-error", TimeSpan.Zero);
         try
         {
-            if (_session is not { } session)
-            {
-                throw new ControlException(
-                    ControlErrorCode.Failure,
-                    $"device {Name} is not running; its error marks can be cleared once it is live again");
-            }
-
-            await session.ReconnectAsync(_lifetime);
-            TargetRequest request = new() { RequestId = 0, Command = TargetProtocol.TargetCommand.ClearError, NodeIndex = nodeIndex };
-            await session.AskAsync(request, "clearing errors of", _services.Timing.Start, _lifetime);
+            await (_session is { } session ? ClearLiveAsync(session, nodeIndex) : ClearDeadAsync(nodeIndex));
         }
         catch (TimeoutException e)
         {
             throw new ControlException(ControlErrorCode.TimedOut, e.Message);
+        }
+        catch (IOException e)
+        {
+            throw new ControlException(ControlErrorCode.Failure, $"device {Name}: {e.Message.ReplaceLineEndings(" ")}");
         }
         finally
         {

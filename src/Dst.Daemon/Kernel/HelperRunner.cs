@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.Diagnostics;
+using System.Globalization;
 using Dst.Daemon.Logging;
 
 namespace Dst.Daemon.Kernel;
@@ -35,6 +36,15 @@ internal sealed class HelperRunner(DaemonOptions options, ILogger log)
     /// <summary>Deletes every kernel device whose DST maker is dead, also those whose number nobody came to know (D-03).</summary>
     public Task<HelperResult> SweepAsync() =>
         RunAsync(options.TargetBinary, ["helper", "sweep"], options.Timing.Helper);
+
+    /// <summary>Takes error marks of a device away that no target serves (C-16).</summary>
+    /// <param name="marksPath">Its marks file.</param>
+    /// <param name="nodeIndex">The node, or null for all.</param>
+    public Task<HelperResult> ClearErrorAsync(string marksPath, int? nodeIndex)
+    {
+        string[] node = nodeIndex is { } index ? [index.ToString(CultureInfo.InvariantCulture)] : [];
+        return RunAsync(options.TargetBinary, ["helper", "clear-error", marksPath, .. node], options.Timing.Helper);
+    }
 
     /// <summary>Has the kernel read the partition table again (U-25).</summary>
     public Task<HelperResult> RescanAsync(string blockDevice) =>

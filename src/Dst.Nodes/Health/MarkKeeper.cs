@@ -7,7 +7,7 @@ namespace Dst.Nodes.Health;
 
 /// <summary>
 /// The thread that makes poison durable (C-16, S-24): queue threads report a failed flush and hold it, this thread writes the mark and wakes them to answer.
-/// It also takes marks away when an operator says so. Nothing else touches the marks file while a target lives.
+/// It also takes marks away when an operator says so. Nothing else touches the marks file while a target lives; without one a helper does.
 /// </summary>
 public sealed class MarkKeeper : IDisposable
 {

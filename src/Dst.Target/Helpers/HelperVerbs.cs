@@ -1,4 +1,6 @@
+using System.Globalization;
 using Dst.Interop;
+using Dst.Nodes.Marks;
 using Dst.Ublk.Control;
 
 namespace Dst.Target.Helpers;
@@ -26,7 +28,11 @@ internal static class HelperVerbs
                 ["rescan", var path] => Rescan(path),
                 ["sweep"] => Sweep(),
                 ["delete-device", var id] when int.TryParse(id, out int number) => DeleteDevice(number),
-                _ => Complain(Usage, "usage: dst-target helper hold PATH | rescan PATH | delete-device N | sweep"),
+                ["clear-error", var path] => ClearError(path, null),
+                ["clear-error", var path, var index] when IsNode(index, out int number) => ClearError(path, number),
+                _ => Complain(
+                    Usage,
+                    "usage: dst-target helper hold PATH | rescan PATH | delete-device N | sweep | clear-error MARKS [INDEX]"),
             };
         }
         catch (UblkException e)
@@ -113,6 +119,34 @@ internal static class HelperVerbs
 
         return 0;
     }
+
+    /// <summary>
+    /// Takes the error marks of a device away that no target serves (C-16): each node's record is replaced by one write
+    /// of one sector (C-14) and durable when this ends. A node without a mark is not written.
+    /// </summary>
+    private static int ClearError(string path, int? nodeIndex)
+    {
+        try
+        {
+            using NodeMarks marks = NodeMarks.Open(path);
+            for (int i = nodeIndex ?? 0; i <= (nodeIndex ?? NodeMarks.MaxNodes - 1); i++)
+            {
+                if (marks[i].IsPoisoned && marks.Clear(i) is < 0 and int error)
+                {
+                    return Complain(Failed, $"the error mark of node {i} in {path} stays: {Errno.Describe(-error)}");
+                }
+            }
+
+            return 0;
+        }
+        catch (NodeMarksException e)
+        {
+            return Complain(Failed, e.Message);
+        }
+    }
+
+    private static bool IsNode(string text, out int index) =>
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out index) && index < NodeMarks.MaxNodes;
 
     private static bool IsServed(UblkDeviceInfo info)
     {
