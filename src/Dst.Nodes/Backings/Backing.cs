@@ -41,7 +41,12 @@ public sealed class Backing : IDisposable
     /// <summary>Completed writes are lost with the power until a flush; true for every file and every disk that does not deny it.</summary>
     public required bool VolatileCache { get; init; }
 
-    /// <summary>Ranges can be given back to the file system or disk; never on a read-only volume.</summary>
+    /// <summary>
+    /// The file owns the room it will ever need and keeps it: a discard zeroes the range without giving it back (C-18).
+    /// </summary>
+    public bool KeepsAllocation { get; init; }
+
+    /// <summary>Ranges can be discarded; never on a read-only volume.</summary>
     public required bool CanDiscard { get; init; }
 
     /// <summary>Unit in which discards do something, bytes; 0 where <see cref="CanDiscard"/> is false.</summary>

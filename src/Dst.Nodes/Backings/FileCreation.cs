@@ -151,6 +151,7 @@ internal sealed class FileCreation(FileNodeSpec spec, BackingRequest request, Ho
         Check(Libc.Fsync(fd), folder);
         GiveName(fd, folder);
         Check(Libc.Fsync(folder), folder);
+        bool keeps = !spec.Sparse;
         return new Backing
         {
             Fd = fd,
@@ -162,8 +163,9 @@ internal sealed class FileCreation(FileNodeSpec spec, BackingRequest request, Ho
             BlockSizeBytes = alignment.BlockSizeBytes,
             MemoryAlignmentBytes = alignment.MemoryBytes,
             VolatileCache = true,
-            CanDiscard = abilities.CanPunch,
-            DiscardGranularityBytes = abilities.CanPunch ? abilities.GranularityBytes : 0,
+            KeepsAllocation = keeps,
+            CanDiscard = abilities.CanDiscard(keeps),
+            DiscardGranularityBytes = abilities.CanDiscard(keeps) ? abilities.GranularityBytes : 0,
             CanWriteZeroes = abilities.CanZero,
             Identity = FileIdentity.Of(fd, facts),
             Path = _path,

@@ -36,6 +36,9 @@ internal sealed record FileFacts
     /// <summary>Length in bytes.</summary>
     public long SizeBytes { get; init; }
 
+    /// <summary>Bytes of its file system that it occupies, holes left out and preallocated ranges counted.</summary>
+    public long AllocatedBytes { get; init; }
+
     /// <summary>Birth time, seconds since 1970 and nanoseconds; null where the file system has none.</summary>
     public (long Seconds, uint Nanoseconds)? Birth { get; init; }
 

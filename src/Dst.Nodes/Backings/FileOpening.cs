@@ -161,6 +161,8 @@ internal sealed class FileOpening(FileNodeSpec spec, BackingRequest request, Hos
         FileLimits.CheckMultiples(spec, alignment.BlockSizeBytes);
         FileLimits.CheckMinimum($"file {path}", sizeBytes, alignment.BlockSizeBytes, request);
         FileAbilities abilities = request.ReadOnly ? default : AbilityProbe.OfExistingFile(fd, path, facts);
+        // Zeroing a file with holes would fill them: only one that is whole has room to keep.
+        bool keeps = !spec.Sparse && facts.AllocatedBytes >= facts.SizeBytes;
         return new Backing
         {
             Fd = fd,
@@ -172,8 +174,9 @@ internal sealed class FileOpening(FileNodeSpec spec, BackingRequest request, Hos
             BlockSizeBytes = alignment.BlockSizeBytes,
             MemoryAlignmentBytes = alignment.MemoryBytes,
             VolatileCache = true,
-            CanDiscard = abilities.CanPunch,
-            DiscardGranularityBytes = abilities.CanPunch ? abilities.GranularityBytes : 0,
+            KeepsAllocation = keeps,
+            CanDiscard = abilities.CanDiscard(keeps),
+            DiscardGranularityBytes = abilities.CanDiscard(keeps) ? abilities.GranularityBytes : 0,
             CanWriteZeroes = abilities.CanZero,
             Identity = identity,
             Path = path,

@@ -11,6 +11,9 @@ internal static class Native
 
     private const int MaxLinkBytes = 4096;
 
+    /// <summary>Unit of stx_blocks, whatever the file system's own.</summary>
+    private const int StatBlockBytes = 512;
+
     private const int MaxInterrupts = 1000;
 
     /// <summary>Finds what a path leads to without opening it: neither FIFO nor device notices (D-10).</summary>
@@ -113,6 +116,7 @@ internal static class Native
         Disk = new DeviceNumber(raw.RdevMajor, raw.RdevMinor),
         Inode = raw.Ino,
         SizeBytes = (long)raw.Size,
+        AllocatedBytes = (long)raw.Blocks * StatBlockBytes,
         Birth = (raw.Mask & LinuxAbi.STATX_BTIME) != 0 ? (raw.Btime.TvSec, raw.Btime.TvNsec) : null,
         MountId = (raw.Mask & LinuxAbi.STATX_MNT_ID) != 0 ? raw.MntId : null,
         DirectAlignment = (raw.Mask & LinuxAbi.STATX_DIOALIGN) != 0 ? (raw.DioOffsetAlign, raw.DioMemAlign) : null,

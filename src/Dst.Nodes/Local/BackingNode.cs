@@ -63,6 +63,9 @@ public sealed class BackingNode : Node
     /// <summary>It is a disk, not a file.</summary>
     internal bool IsDisk => _backing.IsBlockDevice;
 
+    /// <summary>A discard must leave its range allocated (C-18).</summary>
+    internal bool KeepsAllocation => _backing.KeepsAllocation;
+
     /// <summary>I/O goes past the page cache.</summary>
     internal bool IsDirect => _backing.IsDirect;
 

@@ -76,7 +76,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
                 IssueDiscard(slot);
                 break;
             case Operation.WriteZeroes:
-                IssueFallocate(slot, BlockAbi.FALLOC_FL_ZERO_RANGE | BlockAbi.FALLOC_FL_KEEP_SIZE);
+                IssueFallocate(slot, BlockAbi.FALLOC_FL_ZERO_RANGE);
                 break;
             case Operation.Flush:
                 AwaitFlush(slot, nowTicks);
@@ -153,7 +153,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
     {
         if (!_node.IsDisk)
         {
-            IssueFallocate(slot, BlockAbi.FALLOC_FL_PUNCH_HOLE | BlockAbi.FALLOC_FL_KEEP_SIZE);
+            IssueFallocate(slot, _node.KeepsAllocation ? BlockAbi.FALLOC_FL_ZERO_RANGE : BlockAbi.FALLOC_FL_PUNCH_HOLE);
             return;
         }
 
@@ -170,7 +170,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
         IoUringSqe* sqe = NewEntry(slot, IoUringAbi.IORING_OP_FALLOCATE);
         sqe->Off = (ulong)(_node.BaseBytes + leg.OffsetBytes);
         sqe->Addr = (ulong)leg.LengthBytes;
-        sqe->Len = (uint)mode;
+        sqe->Len = (uint)(mode | BlockAbi.FALLOC_FL_KEEP_SIZE);
     }
 
     private void Reissue(int slot)
@@ -181,7 +181,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
         }
         else
         {
-            IssueFallocate(slot, BlockAbi.FALLOC_FL_ZERO_RANGE | BlockAbi.FALLOC_FL_KEEP_SIZE);
+            IssueFallocate(slot, BlockAbi.FALLOC_FL_ZERO_RANGE);
         }
     }
 

@@ -35,6 +35,8 @@ public class FileCreationTests
             Assert.Equal(0, Libc.Fstatx(backing.Fd, LinuxAbi.STATX_BASIC_STATS, out Statx facts));
             Assert.Equal((ulong)(151 * MiB), facts.Size);
             Assert.True(facts.Blocks * 512 >= (ulong)(151 * MiB), $"only {facts.Blocks} blocks");
+            Assert.True(backing.KeepsAllocation);
+            Assert.Equal(backing.CanWriteZeroes, backing.CanDiscard);
             Assert.Equal(0x8180, facts.Mode);
             Assert.Equal(BackingFailure.Busy, Assert.Throws<BackingException>(() => BackingOpener.OpenFile(spec, default)).Kind);
             identity = backing.Identity;
@@ -55,6 +57,7 @@ public class FileCreationTests
         Assert.Equal(64L << 30, backing.SizeBytes);
         Assert.Equal(0, Libc.Fstatx(backing.Fd, LinuxAbi.STATX_BASIC_STATS, out Statx facts));
         Assert.True(facts.Blocks < 1024);
+        Assert.True(backing is { KeepsAllocation: false, CanDiscard: true });
     }
 
     [Theory]

@@ -68,6 +68,31 @@ public class FileOpeningTests
         Assert.Equal(MiB, new FileInfo(path).Length);
     }
 
+    [Theory]
+    [InlineData(false, false, false, true)]
+    [InlineData(true, false, false, false)]
+    [InlineData(false, true, false, false)]
+    [InlineData(false, false, true, false)]
+    [InlineData(true, true, false, false)]
+    public void AFileThatIsWhollyAllocatedKeepsItsRoomUnlessItIsSparse(
+        bool hasHoles, bool sparse, bool onTmpfs, bool zeroes)
+    {
+        using TemporaryFolder folder = new(onTmpfs);
+        string path = folder.Filled("a", hasHoles ? MiB : 0);
+        if (!hasHoles)
+        {
+            File.WriteAllBytes(path, new byte[MiB]);
+            Run.Command("sync", path);
+        }
+
+        using Backing backing = BackingOpener.OpenFile(new FileNodeSpec(path, Sparse: sparse), default);
+        bool canZero = backing.CanWriteZeroes;
+        Assert.True(onTmpfs ? !canZero : canZero, "the file systems of the tests are not as expected");
+        Assert.Equal(zeroes || onTmpfs, backing.KeepsAllocation);
+        Assert.Equal(!onTmpfs, backing.CanDiscard);
+        Assert.Equal(backing.CanDiscard, backing.DiscardGranularityBytes > 0);
+    }
+
     [Fact]
     public void WhereNoFileCanBeMadeBesideTheAbilitiesComeFromTheFileItself()
     {
