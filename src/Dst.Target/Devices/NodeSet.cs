@@ -35,7 +35,7 @@ internal sealed class NodeSet(NodeFactory factory)
                 IsDstDevice = isDst,
                 CancellationToken = cancellation,
             };
-            _nodes.Add(factory.Open(record.Request.Nodes[i], request));
+            Add(factory.Open(record.Request.Nodes[i], request));
         }
     }
 
@@ -51,5 +51,18 @@ internal sealed class NodeSet(NodeFactory factory)
         }
 
         _nodes.Clear();
+    }
+
+    private void Add(Node node)
+    {
+        int same = SameBacking.Find(_nodes, node);
+        _nodes.Add(node);
+        if (same >= 0)
+        {
+            throw new ControlException(
+                ControlErrorCode.Busy,
+                $"node {_nodes.Count - 1} ({node.Type}:{node.Address}) is the same backing as node {same} "
+                + $"({_nodes[same].Type}:{_nodes[same].Address}); give each only once");
+        }
     }
 }

@@ -3,6 +3,8 @@ using System.Net.Sockets;
 using Dst.Core.Specs;
 using Dst.Interop;
 using Dst.Nodes.Backings;
+using Dst.Nodes.Faults;
+using Dst.Nodes.Local;
 using Xunit;
 
 namespace Dst.Nodes.Tests.Backings;
@@ -256,6 +258,29 @@ public class FileOpeningTests
         Assert.False(one.CanDiscard);
         Assert.False(one.CanWriteZeroes);
         Assert.Equal(BackingFailure.Busy, Refused(spec).Kind);
+    }
+
+    [Fact]
+    public void TheSameFileIsFoundAmongNodesThatShareIt()
+    {
+        using TemporaryFolder folder = new();
+        BackingRequest reading = new() { ReadOnly = true };
+        File.CreateSymbolicLink(folder.File("link"), folder.Filled("a.img", MiB));
+        Node[] nodes = [Open("b.img", MiB), new MemoryNode(MiB, keeps: false), Open("a.img", null)];
+        using Node again = new DelayNode(1, Open("link", null));
+        using Node other = Open("c.img", MiB);
+        using Node memory = new MemoryNode(MiB, keeps: false);
+        Assert.Equal(2, SameBacking.Find(nodes, again));
+        Assert.Equal(-1, SameBacking.Find(nodes, other));
+        Assert.Equal(-1, SameBacking.Find(nodes, memory));
+        Array.ForEach(nodes, node => node.Dispose());
+
+        BackingNode Open(string name, long? fill)
+        {
+            string path = fill is { } bytes ? folder.Filled(name, bytes) : folder.File(name);
+            Backing backing = BackingOpener.OpenFile(new FileNodeSpec(path), reading);
+            return new BackingNode("file", backing, static () => { }, static () => { });
+        }
     }
 
     [Fact]
