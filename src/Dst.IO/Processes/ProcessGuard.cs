@@ -13,8 +13,8 @@ public static class ProcessGuard
     /// <summary>Set for the second image, so that it does not execute itself once more.</summary>
     private const string Variable = "DST_GUARDED";
 
-    /// <summary>Descriptors a process may have: three a node, three a queue and a few more, for the largest device, many times over (D-12).</summary>
-    private const ulong OpenFilesMax = 65536;
+    /// <summary>Descriptors a process asks for: many times what the largest device needs (D-12).</summary>
+    private const ulong OpenFilesWanted = 65536;
 
     /// <summary>
     /// First thing in Main, before any thread, file or socket of ours exists. Either does not return (the process starts over), or returns.
@@ -70,15 +70,48 @@ public static class ProcessGuard
     }
 
     /// <summary>
-    /// Limits of a process that serves disks: no core file (it would take minutes while the device hangs, U-57), as many descriptors as allowed,
-    /// last choice of the memory killer (U-52), all memory that is there now or comes later locked as it is touched (U-53).
+    /// Raises the limit of open files as far as it may be and looks whether it is enough (D-12): a device that runs out
+    /// of descriptors when its last queue starts is harder to understand than one that is refused at once.
+    /// </summary>
+    /// <param name="needed">Descriptors that will be open at once.</param>
+    /// <returns>Null, or one line that says why it is not enough.</returns>
+    public static string? RaiseOpenFiles(long needed)
+    {
+        int error = Libc.GetLimit(0, LinuxAbi.RLIMIT_NOFILE, out ResourceLimit limit);
+        if (error < 0)
+        {
+            return $"the limit of open files cannot be asked: {Errno.Describe(-error)}";
+        }
+
+        var wanted = new ResourceLimit
+        {
+            Current = ulong.Max(limit.Current, OpenFilesWanted),
+            Maximum = ulong.Max(limit.Maximum, OpenFilesWanted),
+        };
+        if (Libc.SetLimit(0, LinuxAbi.RLIMIT_NOFILE, wanted) == 0)
+        {
+            limit = wanted;
+        }
+        else if (Libc.SetLimit(0, LinuxAbi.RLIMIT_NOFILE, limit with { Current = limit.Maximum }) == 0)
+        {
+            limit.Current = limit.Maximum;
+        }
+
+        return limit.Current >= (ulong)needed
+            ? null
+            : $"{limit.Current} files may be open and {needed} are needed; raise the limit of dstd "
+                + $"(LimitNOFILE={OpenFilesWanted} in its unit, or ulimit -Hn {OpenFilesWanted} before it is started)";
+    }
+
+    /// <summary>
+    /// Limits of a process that serves disks: no core file (it would take minutes while the device hangs, U-57), last
+    /// choice of the memory killer (U-52), all memory that is there now or comes later locked as it is touched (U-53).
     /// </summary>
     /// <returns>One line for each thing that could not be had.</returns>
     public static IReadOnlyList<string> Harden()
     {
         var complaints = new List<string>();
         _ = Libc.SetLimit(0, LinuxAbi.RLIMIT_CORE, default);
-        _ = Libc.SetLimit(0, LinuxAbi.RLIMIT_NOFILE, new ResourceLimit { Current = OpenFilesMax, Maximum = OpenFilesMax });
         try
         {
             File.WriteAllText("/proc/self/oom_score_adj", "-1000");

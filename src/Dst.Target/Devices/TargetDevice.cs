@@ -19,6 +19,15 @@ namespace Dst.Target.Devices;
 /// </summary>
 internal sealed class TargetDevice
 {
+    /// <summary>Of the runtime, the control device, the marks, the status tree and the connections (D-12).</summary>
+    private const int FilesBase = 128;
+
+    /// <summary>The backing, what is opened to check it, and the folder of its status.</summary>
+    private const int FilesPerNode = 4;
+
+    /// <summary>The ring, its event and the character device.</summary>
+    private const int FilesPerQueue = 3;
+
     private readonly RunDirectory _run;
     private readonly string _name;
     private readonly TargetLog _log;
@@ -70,6 +79,7 @@ internal sealed class TargetDevice
 
         try
         {
+            CheckOpenFiles(record);
             // First of all, so that a kernel without ublk is refused before anything is touched.
             _kernel = new KernelDevice();
             _isNew = record.Geometry is null;
@@ -251,6 +261,17 @@ internal sealed class TargetDevice
         geometry.MaxIoBytes,
         geometry.ReadOnly,
         _activity);
+
+    /// <summary>Refuses what would run out of descriptors (D-12).</summary>
+    private void CheckOpenFiles(DeviceRecord record)
+    {
+        int queues = record.Geometry?.Queues ?? record.Request.Queues ?? Environment.ProcessorCount;
+        long needed = FilesBase + (FilesPerNode * (long)record.Request.Nodes.Count) + (FilesPerQueue * (long)queues);
+        if (ProcessGuard.RaiseOpenFiles(needed) is { } problem)
+        {
+            throw new ControlException(ControlErrorCode.Failure, $"device {_name}: {problem}");
+        }
+    }
 
     private void OpenMarks(string stateDirectory)
     {
