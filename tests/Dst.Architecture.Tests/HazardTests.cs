@@ -2,7 +2,9 @@ using System.Text.RegularExpressions;
 
 namespace Dst.Architecture.Tests;
 
-/// <summary>docs/hazards.md explains every hazard number that the code cites, and every rule of the ublk driver.</summary>
+/// <summary>
+/// docs/hazards.md explains every hazard number that the code cites, and every rule of the ublk driver.
+/// </summary>
 public sealed partial class HazardTests
 {
     private const string Document = "docs/hazards.md";

@@ -2,7 +2,9 @@ using System.Xml.Linq;
 
 namespace Dst.Architecture.Tests;
 
-/// <summary>Project references point one way: to the kernel border on one side, to the pure core on the other.</summary>
+/// <summary>
+/// Project references point one way: to the kernel border on one side, to the pure core on the other.
+/// </summary>
 public sealed class ReferenceTests
 {
     private static readonly Dictionary<string, string[]> Allowed = new(StringComparer.Ordinal)

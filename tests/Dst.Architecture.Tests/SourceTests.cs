@@ -2,7 +2,9 @@ using System.Text.RegularExpressions;
 
 namespace Dst.Architecture.Tests;
 
-/// <summary>What source files may not hold: waiting and clocks on the road of a request, too many lines anywhere.</summary>
+/// <summary>
+/// What source files may not hold: waiting and clocks on the road of a request, too many lines anywhere.
+/// </summary>
 public sealed partial class SourceTests
 {
     private const int LinesMax = 600;

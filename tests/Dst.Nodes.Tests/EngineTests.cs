@@ -12,7 +12,9 @@ using Xunit;
 
 namespace Dst.Nodes.Tests;
 
-/// <summary>The engine with real rings and nodes, without a kernel device: a driver stands in for the ublk queue.</summary>
+/// <summary>
+/// The engine with real rings and nodes, without a kernel device: a driver stands in for the ublk queue.
+/// </summary>
 public sealed class EngineTests : IDisposable
 {
     private const int Depth = 16;
@@ -85,7 +87,10 @@ public sealed class EngineTests : IDisposable
         return driver!;
     }
 
-    /// <summary>Issues random requests on free tags, never two that overlap at once, and holds every result against a byte array.</summary>
+    /// <summary>
+    /// Issues random requests on free tags, never two that overlap at once, and holds every result against a byte
+    /// array.
+    /// </summary>
     private sealed unsafe class Driver(RingLoop loop, VolumeQueue engine, long sizeBytes, int requests, long failsFromBytes)
         : IRequestCompletion, IRingClient, IDisposable
     {

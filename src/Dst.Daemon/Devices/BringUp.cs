@@ -14,8 +14,7 @@ internal sealed record BringUpResult(
 
 /// <summary>
 /// The way from a stored record to a live device, for creation and restore alike (D-02): target process, nodes open and
-/// geometry known,
-/// geometry durable, start. One object a try, used by the worker of one device.
+/// geometry known, geometry durable, start. One object a try, used by the worker of one device.
 /// </summary>
 internal sealed class BringUp(
     DeviceServices services, DeviceRecord stored, Action<DeviceRecord> save, Action<TargetReply> onEvent)

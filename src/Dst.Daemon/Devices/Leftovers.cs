@@ -52,7 +52,9 @@ internal sealed class Leftovers(DaemonOptions options, HelperRunner helpers, Dev
         return problem;
     }
 
-    /// <summary>A target that died before it could say which kernel device it made leaves one that nobody knows by number.</summary>
+    /// <summary>
+    /// A target that died before it could say which kernel device it made leaves one that nobody knows by number.
+    /// </summary>
     private async Task<ControlError?> SweepAsync()
     {
         try

@@ -71,7 +71,8 @@ internal sealed class DeviceHold : IAsyncDisposable
     }
 
     /// <summary>
-    /// Lets the device go: U-22, a kernel device is not deleted before its last opener has left. Once more does nothing.
+    /// Lets the device go: U-22, a kernel device is not deleted before its last opener has left. Once more does
+    /// nothing.
     /// </summary>
     public async ValueTask DisposeAsync()
     {

@@ -5,8 +5,7 @@ namespace Dst.Daemon.Kernel;
 
 /// <summary>
 /// Who uses a block device, read from procfs and sysfs only, so that asking never waits for the device (U-20). Any
-/// thread; scans are slow, keep
-/// them off timers.
+/// thread; scans are slow, keep them off timers.
 /// </summary>
 /// <param name="procRoot">Where procfs is.</param>
 /// <param name="sysRoot">Where sysfs is.</param>

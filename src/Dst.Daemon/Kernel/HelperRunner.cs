@@ -33,7 +33,9 @@ internal sealed class HelperRunner(DaemonOptions options, ILogger log)
     public Task<HelperResult> DeleteDeviceAsync(int ublkId) =>
         RunAsync(options.TargetBinary, ["helper", "delete-device", $"{ublkId}"], options.Timing.Helper);
 
-    /// <summary>Deletes every kernel device whose DST maker is dead, also those whose number nobody came to know (D-03).</summary>
+    /// <summary>
+    /// Deletes every kernel device whose DST maker is dead, also those whose number nobody came to know (D-03).
+    /// </summary>
     public Task<HelperResult> SweepAsync() =>
         RunAsync(options.TargetBinary, ["helper", "sweep"], options.Timing.Helper);
 

@@ -7,8 +7,8 @@ namespace Dst.IO.Memory;
 public sealed class NativeMemoryException(string message) : Exception(message);
 
 /// <summary>
-/// Memory outside the managed heap: page-aligned, populated and, when asked, locked (U-08, U-53), left out of core dumps (U-57). It is never
-/// moved, advised or given back while its owner lives.
+/// Memory outside the managed heap: page-aligned, populated and, when asked, locked (U-08, U-53), left out of core
+/// dumps (U-57). It is never moved, advised or given back while its owner lives.
 /// </summary>
 public sealed unsafe class NativeBlock : IDisposable
 {

@@ -4,9 +4,10 @@ using Dst.Interop;
 namespace Dst.IO.Processes;
 
 /// <summary>
-/// What keeps a process on the road of a block request from waiting for that very request: no memory reclaim into our own device (U-50), no mount of
-/// our own device in our mount namespace (U-27), no hangup or signal of somebody's terminal. Memory flags and mount namespace hold per thread,
-/// so they are set on one thread which then executes the same program again: every thread of the new image is born with them.
+/// What keeps a process on the road of a block request from waiting for that very request: no memory reclaim into our
+/// own device (U-50), no mount of our own device in our mount namespace (U-27), no hangup or signal of somebody's
+/// terminal. Memory flags and mount namespace hold per thread, so they are set on one thread which then executes the
+/// same program again: every thread of the new image is born with them.
 /// </summary>
 public static class ProcessGuard
 {
@@ -17,9 +18,12 @@ public static class ProcessGuard
     private const ulong OpenFilesWanted = 65536;
 
     /// <summary>
-    /// First thing in Main, before any thread, file or socket of ours exists. Either does not return (the process starts over), or returns.
+    /// First thing in Main, before any thread, file or socket of ours exists. Either does not return (the process
+    /// starts over), or returns.
     /// </summary>
-    /// <returns>Null when every thread is guarded; else one line that says why this process must not serve a device.</returns>
+    /// <returns>
+    /// Null when every thread is guarded; else one line that says why this process must not serve a device.
+    /// </returns>
     public static string? Enter()
     {
         if (Environment.GetEnvironmentVariable(Variable) is not null)
@@ -51,8 +55,9 @@ public static class ProcessGuard
     }
 
     /// <summary>
-    /// Detaches, in our own namespace, every mount but the few that a target needs, so that it keeps no file system busy that others unmount,
-    /// least of all its own. Open descriptors stay valid. After <see cref="Enter"/>, once all nodes are open.
+    /// Detaches, in our own namespace, every mount but the few that a target needs, so that it keeps no file system
+    /// busy that others unmount, least of all its own. Open descriptors stay valid. After <see cref="Enter"/>, once all
+    /// nodes are open.
     /// </summary>
     /// <param name="runDirectory">The mount that holds this directory stays, too.</param>
     public static void DetachForeignMounts(string runDirectory)
@@ -63,7 +68,8 @@ public static class ProcessGuard
         {
             if (point is not ("/" or "/dev" or "/proc" or "/sys" or "/run") && !string.Equals(point, runMount, StringComparison.Ordinal))
             {
-                // What cannot be detached was detached with its parent, or is hidden below a later mount: nothing that others could miss.
+                // What cannot be detached was detached with its parent, or is hidden below a later mount: nothing that
+                // others could miss.
                 _ = Libc.Umount2(point, LinuxAbi.MNT_DETACH);
             }
         }

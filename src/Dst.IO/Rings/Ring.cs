@@ -4,8 +4,9 @@ using Dst.Interop;
 namespace Dst.IO.Rings;
 
 /// <summary>
-/// One io_uring. The thread that makes it owns it: every member is for that thread alone (SINGLE_ISSUER, U-02), asserted where it is cheap.
-/// Where the kernel has them it is made with SINGLE_ISSUER, COOP_TASKRUN and DEFER_TASKRUN: completions run only inside <see cref="SubmitAndWait"/>.
+/// One io_uring. The thread that makes it owns it: every member is for that thread alone (SINGLE_ISSUER, U-02),
+/// asserted where it is cheap. Where the kernel has them it is made with SINGLE_ISSUER, COOP_TASKRUN and DEFER_TASKRUN:
+/// completions run only inside <see cref="SubmitAndWait"/>.
 /// </summary>
 public sealed unsafe class Ring : IDisposable
 {
@@ -16,8 +17,8 @@ public sealed unsafe class Ring : IDisposable
     public const uint CompletionEntriesMax = 2 * SubmissionEntriesMax;
 
     /// <summary>
-    /// How often in a row a system call may be interrupted or told to come back before the ring is called broken. A signal storm ends
-    /// long before; a kernel that never lets us in must not look like a quiet device.
+    /// How often in a row a system call may be interrupted or told to come back before the ring is called broken. A
+    /// signal storm ends long before; a kernel that never lets us in must not look like a quiet device.
     /// </summary>
     private const int InterruptionsMax = 100_000;
 
@@ -131,14 +132,15 @@ public sealed unsafe class Ring : IDisposable
     }
 
     /// <summary>
-    /// The next free submission entry, cleared. When all are taken, what is there is submitted first. The caller fills it before the next
-    /// call on this ring.
+    /// The next free submission entry, cleared. When all are taken, what is there is submitted first. The caller fills
+    /// it before the next call on this ring.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public IoUringSqe* NextSqe()
     {
         AssertOwner();
-        // Acquire: pairs with the kernel's release of sq.head after it has read an entry, so that we may write it again.
+        // Acquire: pairs with the kernel's release of sq.head after it has read an entry, so that we may write it
+        // again.
         if (_tail - Volatile.Read(ref *_sqHead) >= _sqEntries)
         {
             MakeRoom();
@@ -151,8 +153,9 @@ public sealed unsafe class Ring : IDisposable
     }
 
     /// <summary>
-    /// Hands every filled entry to the kernel and waits until at least <paramref name="completions"/> completions are there (0: does not wait,
-    /// but runs what is due). Interruptions are repeated (EINTR), a full completion queue (EBUSY) returns so that the caller reaps first.
+    /// Hands every filled entry to the kernel and waits until at least <paramref name="completions"/> completions are
+    /// there (0: does not wait, but runs what is due). Interruptions are repeated (EINTR), a full completion queue
+    /// (EBUSY) returns so that the caller reaps first.
     /// </summary>
     public void SubmitAndWait(uint completions)
     {
@@ -210,8 +213,9 @@ public sealed unsafe class Ring : IDisposable
     }
 
     /// <summary>
-    /// Registers descriptors as fixed files 0, 1, … of the ring. A file registered here lives until the last operation on it is done,
-    /// whatever becomes of its descriptor: that is what makes a dead owner's lock wait for its writes (U-36, S-09).
+    /// Registers descriptors as fixed files 0, 1, … of the ring. A file registered here lives until the last operation
+    /// on it is done, whatever becomes of its descriptor: that is what makes a dead owner's lock wait for its writes
+    /// (U-36, S-09).
     /// </summary>
     /// <exception cref="RingException">The kernel refuses.</exception>
     public void RegisterFiles(ReadOnlySpan<int> fds)

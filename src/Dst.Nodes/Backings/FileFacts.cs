@@ -45,7 +45,9 @@ internal sealed record FileFacts
     /// <summary>Number of the mount in /proc/self/mountinfo, or null.</summary>
     public ulong? MountId { get; init; }
 
-    /// <summary>Alignment of direct I/O in bytes, offset and memory; null where not reported, zeros where it cannot be done.</summary>
+    /// <summary>
+    /// Alignment of direct I/O in bytes, offset and memory; null where not reported, zeros where it cannot be done.
+    /// </summary>
     public (uint Offset, uint Memory)? DirectAlignment { get; init; }
 
     /// <summary>Kind only: the S_IFMT bits.</summary>

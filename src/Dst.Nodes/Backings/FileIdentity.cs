@@ -49,7 +49,9 @@ internal static class FileIdentity
         return (uuid ?? birth) is not null && (uuid ?? true) && (birth ?? true);
     }
 
-    /// <summary>Null where one side cannot tell. Kinds of file systems that have no UUID (<c>none/0xef53</c>) only tell apart.</summary>
+    /// <summary>
+    /// Null where one side cannot tell. Kinds of file systems that have no UUID (<c>none/0xef53</c>) only tell apart.
+    /// </summary>
     private static bool? Compare(Dictionary<string, string> one, Dictionary<string, string> other, string key)
     {
         string first = one.GetValueOrDefault(key, "none");

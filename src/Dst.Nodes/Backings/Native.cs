@@ -17,7 +17,9 @@ internal static class Native
     private const int MaxInterrupts = 1000;
 
     /// <summary>Finds what a path leads to without opening it: neither FIFO nor device notices (D-10).</summary>
-    /// <returns>A descriptor that only names the file, or -errno; -ELOOP for ways through /proc/PID/fd and the like.</returns>
+    /// <returns>
+    /// A descriptor that only names the file, or -errno; -ELOOP for ways through /proc/PID/fd and the like.
+    /// </returns>
     public static int Locate(string path, bool directory = false) =>
         Libc.Openat2(
             LinuxAbi.AT_FDCWD,
@@ -72,7 +74,9 @@ internal static class Native
         return result;
     }
 
-    /// <summary>Sets, looks at or removes the lock of a whole file, held by the descriptor's open file description.</summary>
+    /// <summary>
+    /// Sets, looks at or removes the lock of a whole file, held by the descriptor's open file description.
+    /// </summary>
     public static int Lock(int fd, int command, short type, out int holderPid)
     {
         FileLock range = new() { Type = type };

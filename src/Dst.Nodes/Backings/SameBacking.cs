@@ -1,8 +1,8 @@
 namespace Dst.Nodes.Backings;
 
 /// <summary>
-/// Finds nodes of one volume that lie on the same file or disk (D-11). Locks do not: read-only volumes share theirs, and
-/// one disk reached by two ways has two. Any thread; not on the road of a request.
+/// Finds nodes of one volume that lie on the same file or disk (D-11). Locks do not: read-only volumes share theirs,
+/// and one disk reached by two ways has two. Any thread; not on the road of a request.
 /// </summary>
 public static class SameBacking
 {

@@ -8,8 +8,9 @@ using Dst.Nodes.Legs;
 namespace Dst.Nodes.Engine;
 
 /// <summary>
-/// The engine of one queue: turns each request into a transaction, sends its legs to the nodes, and gives the result back when the last leg is final. Owned by
-/// the queue thread; allocates nothing after construction, takes no lock, never waits.
+/// The engine of one queue: turns each request into a transaction, sends its legs to the nodes, and gives the result
+/// back when the last leg is final. Owned by the queue thread; allocates nothing after construction, takes no lock,
+/// never waits.
 /// </summary>
 public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDisposable
 {
@@ -75,7 +76,8 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
     public void Connect(IRequestCompletion completion) => _completion = completion;
 
     /// <summary>
-    /// From now on every request fails, and what nodes merely hold back ends with an error (U-21). Any thread; takes effect when the loop is woken.
+    /// From now on every request fails, and what nodes merely hold back ends with an error (U-21). Any thread; takes
+    /// effect when the loop is woken.
     /// </summary>
     public void FailFromNowOn() => Volatile.Write(ref _failing, 1);
 
@@ -172,6 +174,8 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
 /// <summary>A queue as its engine needs to know it.</summary>
 /// <param name="QueueIndex">Index of the queue.</param>
 /// <param name="DepthTags">Tags of the queue.</param>
-/// <param name="FirstFileIndex">Fixed file of the first node that has one; the others follow in the order of the map.</param>
+/// <param name="FirstFileIndex">
+/// Fixed file of the first node that has one; the others follow in the order of the map.
+/// </param>
 /// <param name="ReadOnly">Changes are refused.</param>
 public readonly record struct VolumeQueueOptions(int QueueIndex, int DepthTags, int FirstFileIndex, bool ReadOnly);

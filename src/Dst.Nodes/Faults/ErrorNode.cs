@@ -4,7 +4,9 @@ using Dst.Nodes.Legs;
 
 namespace Dst.Nodes.Faults;
 
-/// <summary>Test node: fails the requests that its rule names, before the node inside sees them. The count runs over all queues.</summary>
+/// <summary>
+/// Test node: fails the requests that its rule names, before the node inside sees them. The count runs over all queues.
+/// </summary>
 /// <param name="rule">Which requests, and how.</param>
 /// <param name="inner">The node inside.</param>
 public sealed class ErrorNode(ErrorRule rule, Node inner) : WrapperNode(inner)

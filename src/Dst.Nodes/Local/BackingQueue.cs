@@ -8,12 +8,15 @@ using Dst.Nodes.Legs;
 namespace Dst.Nodes.Local;
 
 /// <summary>
-/// One queue's I/O on a local file or disk: every operation is an entry of the queue's own ring, nothing here blocks. Results are full length or an error
-/// (U-07); flushes of one node never overlap (C-16).
+/// One queue's I/O on a local file or disk: every operation is an entry of the queue's own ring, nothing here blocks.
+/// Results are full length or an error (U-07); flushes of one node never overlap (C-16).
 /// </summary>
 internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
 {
-    /// <summary>Transfers of one leg that ended early or were interrupted; a disk that makes less progress is reported as broken.</summary>
+    /// <summary>
+    /// Transfers of one leg that ended early or were interrupted; a disk that makes less progress is reported as
+    /// broken.
+    /// </summary>
     private const int RepeatsMax = 64;
 
     /// <summary>Token of the one flush that this queue may have with the kernel; slots are smaller.</summary>
@@ -142,7 +145,8 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
         sqe->Off = (ulong)(_node.BaseBytes + leg.OffsetBytes);
         sqe->Addr = (ulong)leg.Buffer;
         sqe->Len = (uint)leg.RemainingBytes;
-        // A buffered write with DSYNC would eat the report of an earlier failed write-back: there FUA is a write and then a flush.
+        // A buffered write with DSYNC would eat the report of an earlier failed write-back: there FUA is a write and
+        // then a flush.
         if ((leg.Flags & RequestFlags.Fua) != RequestFlags.None && _node.IsDirect)
         {
             sqe->OpFlags = BlockAbi.RWF_DSYNC;
@@ -230,7 +234,8 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
 
         if (fua && durableAlready && errno is not (0 or Errno.ENOSPC or Errno.EDQUOT or Errno.EOPNOTSUPP or Errno.EINVAL))
         {
-            // The sync inside a DSYNC write failed and may have been told of older writes' failure, which no one is told twice.
+            // The sync inside a DSYNC write failed and may have been told of older writes' failure, which no one is
+            // told twice.
             _health.Report(errno);
             HoldForMark(slot, nowTicks);
             return;
@@ -338,7 +343,9 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
         }
     }
 
-    /// <summary>Slots in the order they came, linked through themselves: as long as it may get, it takes no memory.</summary>
+    /// <summary>
+    /// Slots in the order they came, linked through themselves: as long as it may get, it takes no memory.
+    /// </summary>
     private struct SlotList
     {
         private int _first;

@@ -5,8 +5,8 @@ using Dst.Nodes.Legs;
 namespace Dst.Nodes.Local;
 
 /// <summary>
-/// Test nodes without a disk: <c>mem</c> keeps what is written in memory as long as the target lives, <c>zero</c> forgets writes and reads zeroes.
-/// Both answer at once, on the queue thread.
+/// Test nodes without a disk: <c>mem</c> keeps what is written in memory as long as the target lives, <c>zero</c>
+/// forgets writes and reads zeroes. Both answer at once, on the queue thread.
 /// </summary>
 public sealed class MemoryNode : Node
 {

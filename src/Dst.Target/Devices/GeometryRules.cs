@@ -4,7 +4,9 @@ using Dst.Nodes;
 
 namespace Dst.Target.Devices;
 
-/// <summary>What a device is, from its nodes: derived once at its creation, checked at every start after it. Pure.</summary>
+/// <summary>
+/// What a device is, from its nodes: derived once at its creation, checked at every start after it. Pure.
+/// </summary>
 internal static class GeometryRules
 {
     /// <summary>Derives the geometry of a new device.</summary>

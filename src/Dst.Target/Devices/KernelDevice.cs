@@ -5,12 +5,14 @@ using Dst.Ublk.Control;
 namespace Dst.Target.Devices;
 
 /// <summary>
-/// The kernel's side of a device: made, opened, started, stopped, deleted, in that order and once. Control threads only,
-/// one at a time.
+/// The kernel's side of a device: made, opened, started, stopped, deleted, in that order and once. Control threads
+/// only, one at a time.
 /// </summary>
 internal sealed class KernelDevice : IDisposable
 {
-    /// <summary>udev may hold a new character device for a moment, and devtmpfs may show it a moment late (U-05).</summary>
+    /// <summary>
+    /// udev may hold a new character device for a moment, and devtmpfs may show it a moment late (U-05).
+    /// </summary>
     private const int CharOpenTimeoutMs = 5_000;
 
     private const int PollMs = 20;
@@ -92,7 +94,9 @@ internal sealed class KernelDevice : IDisposable
     /// <exception cref="UblkException">The kernel refused, or does not answer.</exception>
     public void Stop() => _control.Stop(_id, StopTimeoutMs);
 
-    /// <summary>Closes the character device and deletes what there is of the device (U-22). After the queues have ended.</summary>
+    /// <summary>
+    /// Closes the character device and deletes what there is of the device (U-22). After the queues have ended.
+    /// </summary>
     /// <exception cref="UblkException">
     /// It could not be deleted: it goes when this process ends, or is deleted by dstd's helper.
     /// </exception>

@@ -38,7 +38,9 @@ internal sealed class NodeFactory(Action keeperSignal, Action wakeQueues)
         }
     }
 
-    /// <summary>Removes the files that this factory created: the device they were made for does not come to be.</summary>
+    /// <summary>
+    /// Removes the files that this factory created: the device they were made for does not come to be.
+    /// </summary>
     public void RemoveCreated()
     {
         foreach (Backing backing in _created)

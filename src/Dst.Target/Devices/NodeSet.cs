@@ -4,7 +4,9 @@ using Dst.Nodes.Backings;
 
 namespace Dst.Target.Devices;
 
-/// <summary>The nodes of a device in the order of its map, opened and closed together. Control threads, one at a time.</summary>
+/// <summary>
+/// The nodes of a device in the order of its map, opened and closed together. Control threads, one at a time.
+/// </summary>
 /// <param name="factory">Opens them.</param>
 internal sealed class NodeSet(NodeFactory factory)
 {

@@ -26,8 +26,8 @@ internal sealed class QueueSet
 
     /// <summary>Starts every queue; each fetches all its tags.</summary>
     /// <exception cref="TargetFatalException">
-    /// One cannot serve. Queues that fetched cannot be called back without a STOP, and the kernel must never wait for the
-    /// others: the process ends (U-04).
+    /// One cannot serve. Queues that fetched cannot be called back without a STOP, and the kernel must never wait for
+    /// the others: the process ends (U-04).
     /// </exception>
     public void Start()
     {
@@ -40,7 +40,9 @@ internal sealed class QueueSet
         }
     }
 
-    /// <summary>Makes every loop look at what other threads left for it. Any thread, until <see cref="Dispose"/>.</summary>
+    /// <summary>
+    /// Makes every loop look at what other threads left for it. Any thread, until <see cref="Dispose"/>.
+    /// </summary>
     public void Wake()
     {
         foreach (QueueThread queue in Threads)
@@ -90,7 +92,9 @@ internal sealed class QueueSet
         }
     }
 
-    /// <summary>Frees rings and buffers. After <see cref="Join"/>, when nobody calls <see cref="Wake"/> any more.</summary>
+    /// <summary>
+    /// Frees rings and buffers. After <see cref="Join"/>, when nobody calls <see cref="Wake"/> any more.
+    /// </summary>
     public void Dispose()
     {
         foreach (QueueThread queue in Threads)

@@ -30,8 +30,8 @@ internal sealed record QueuePlan(
     ActivitySignal Activity);
 
 /// <summary>
-/// The thread of one hardware queue: it makes its ring, its engine and its end of the kernel queue itself, since all of them belong to the thread that made
-/// them (U-01, U-02), then runs until the kernel has retired every tag.
+/// The thread of one hardware queue: it makes its ring, its engine and its end of the kernel queue itself, since all of
+/// them belong to the thread that made them (U-01, U-02), then runs until the kernel has retired every tag.
 /// </summary>
 internal sealed class QueueThread
 {
@@ -81,7 +81,9 @@ internal sealed class QueueThread
     /// <summary>Waits for the end of the thread.</summary>
     public void Join() => _thread.Join();
 
-    /// <summary>Frees ring and buffers. After <see cref="Join"/>, when nobody calls <see cref="Wake"/> any more.</summary>
+    /// <summary>
+    /// Frees ring and buffers. After <see cref="Join"/>, when nobody calls <see cref="Wake"/> any more.
+    /// </summary>
     public void Dispose()
     {
         _loop?.Dispose();

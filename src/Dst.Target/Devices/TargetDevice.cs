@@ -49,7 +49,9 @@ internal sealed class TargetDevice
         _nodes = new NodeSet(new NodeFactory(() => _keeper?.Signal(), () => _queues?.Wake()));
     }
 
-    /// <summary>Raised when the kernel has retired every queue without our asking: somebody else stopped the device.</summary>
+    /// <summary>
+    /// Raised when the kernel has retired every queue without our asking: somebody else stopped the device.
+    /// </summary>
     public event Action? Lost;
 
     /// <summary>new, open, live, stopping or stopped.</summary>

@@ -6,8 +6,9 @@ using Dst.Ublk.Control;
 namespace Dst.Target.Helpers;
 
 /// <summary>
-/// Short processes for what may sleep in the kernel on somebody's disk: never the target itself, whose own device it might be (U-26), and never
-/// dstd, which may not hang. Exit codes: 0 done, 1 failed, 2 usage, 5 busy. One line on stderr says why.
+/// Short processes for what may sleep in the kernel on somebody's disk: never the target itself, whose own device it
+/// might be (U-26), and never dstd, which may not hang. Exit codes: 0 done, 1 failed, 2 usage, 5 busy. One line on
+/// stderr says why.
 /// </summary>
 internal static class HelperVerbs
 {
@@ -41,7 +42,9 @@ internal static class HelperVerbs
         }
     }
 
-    /// <summary>Opens a disk for itself alone, writes back what is dirty, says so, and keeps it until stdin ends (U-20).</summary>
+    /// <summary>
+    /// Opens a disk for itself alone, writes back what is dirty, says so, and keeps it until stdin ends (U-20).
+    /// </summary>
     private static int Hold(string path)
     {
         int fd = Libc.Open(path, LinuxAbi.O_RDONLY | LinuxAbi.O_EXCL | LinuxAbi.O_CLOEXEC);
@@ -67,7 +70,9 @@ internal static class HelperVerbs
         return 0;
     }
 
-    /// <summary>Reads the partition table of a disk anew (U-25). A disk without one, or in use, is left as it is.</summary>
+    /// <summary>
+    /// Reads the partition table of a disk anew (U-25). A disk without one, or in use, is left as it is.
+    /// </summary>
     private static int Rescan(string path)
     {
         int fd = Libc.Open(path, LinuxAbi.O_RDONLY | LinuxAbi.O_CLOEXEC);
@@ -104,7 +109,9 @@ internal static class HelperVerbs
         return 0;
     }
 
-    /// <summary>Deletes every kernel device that a dead target left, also those whose number nobody came to know (D-03).</summary>
+    /// <summary>
+    /// Deletes every kernel device that a dead target left, also those whose number nobody came to know (D-03).
+    /// </summary>
     private static int Sweep()
     {
         using var control = new UblkControl();

@@ -74,8 +74,8 @@ internal sealed class TargetLife
     });
 
     /// <summary>
-    /// A reply was sent, or a connection is lost: ends the process when there is nothing more to serve. A device that is
-    /// live outlives every connection.
+    /// A reply was sent, or a connection is lost: ends the process when there is nothing more to serve. A device that
+    /// is live outlives every connection.
     /// </summary>
     /// <param name="lostOpener">The connection that was making the device is lost.</param>
     public void Leave(bool lostOpener)

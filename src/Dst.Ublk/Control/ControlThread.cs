@@ -119,7 +119,10 @@ internal sealed unsafe class ControlThread : IControlChannel
         }
     }
 
-    /// <summary>Ends the thread and closes the control device, unless a command still sleeps in the kernel: then everything it may touch stays.</summary>
+    /// <summary>
+    /// Ends the thread and closes the control device, unless a command still sleeps in the kernel: then everything it
+    /// may touch stays.
+    /// </summary>
     public void Dispose()
     {
         lock (_callers)

@@ -3,7 +3,10 @@ using Dst.Interop;
 
 namespace Dst.Ublk.Control;
 
-/// <summary>What a disk shall look like to the kernel, in bytes; <see cref="ToKernel"/> turns it into the driver's sectors and shifts.</summary>
+/// <summary>
+/// What a disk shall look like to the kernel, in bytes; <see cref="ToKernel"/> turns it into the driver's sectors and
+/// shifts.
+/// </summary>
 public readonly record struct DeviceParameters
 {
     private const int SectorShift = 9;
@@ -32,7 +35,9 @@ public readonly record struct DeviceParameters
     /// <summary>Largest write-zeroes, 0 for none (C-09).</summary>
     public required long MaxWriteZeroesBytes { get; init; }
 
-    /// <summary>The driver's form. Discard parameters need one segment and a granularity that is not 0 (C-07).</summary>
+    /// <summary>
+    /// The driver's form. Discard parameters need one segment and a granularity that is not 0 (C-07).
+    /// </summary>
     public UblkParams ToKernel()
     {
         uint attributes = 0;
@@ -67,7 +72,9 @@ public readonly record struct DeviceParameters
         return parameters;
     }
 
-    /// <summary>Says how the parameters in force differ from those that were asked for; null when they do not.</summary>
+    /// <summary>
+    /// Says how the parameters in force differ from those that were asked for; null when they do not.
+    /// </summary>
     /// <param name="asked">What SET_PARAMS was given.</param>
     /// <param name="got">What GET_PARAMS tells. Device numbers, which the kernel adds, do not count.</param>
     public static string? Difference(in UblkParams asked, in UblkParams got)

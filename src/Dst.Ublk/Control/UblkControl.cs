@@ -33,19 +33,22 @@ public readonly record struct UblkDeviceSpec
 public readonly record struct UblkDeviceInfo(int Id, int State, int Pid, ulong Flags, bool IsDst, int MakerPid);
 
 /// <summary>
-/// The commands of the ublk driver, each bounded in time. Any thread; not on the road of a request. A failure is a <see cref="UblkException"/>
-/// with the command, the device and the reason in one line.
+/// The commands of the ublk driver, each bounded in time. Any thread; not on the road of a request. A failure is a
+/// <see cref="UblkException"/> with the command, the device and the reason in one line.
 /// </summary>
 public sealed class UblkControl : IDisposable
 {
     /// <summary>Commands that change no state answer at once.</summary>
     public const int QueryTimeoutMs = 10_000;
 
-    /// <summary>START reads the partition table through our own queues (U-25); DEL waits for the last opener's close (U-22).</summary>
+    /// <summary>
+    /// START reads the partition table through our own queues (U-25); DEL waits for the last opener's close (U-22).
+    /// </summary>
     public const int LifecycleTimeoutMs = 30_000;
 
     /// <summary>
-    /// Upper half of ublksrv_flags, which the kernel returns verbatim: "DST" and the version of what it means (D-03). The lower half is the process id of the maker.
+    /// Upper half of ublksrv_flags, which the kernel returns verbatim: "DST" and the version of what it means (D-03).
+    /// The lower half is the process id of the maker.
     /// </summary>
     public const uint OwnerTag = 0x4453_5401;
 
@@ -73,7 +76,10 @@ public sealed class UblkControl : IDisposable
     /// <summary>Feature bits of the driver (GET_FEATURES, Linux 6.5).</summary>
     public ulong Features => _features ??= ReadFeatures();
 
-    /// <summary>Makes a device that is not yet visible as a disk. Flags are read back: the kernel masks what it does not know (U-11).</summary>
+    /// <summary>
+    /// Makes a device that is not yet visible as a disk. Flags are read back: the kernel masks what it does not know
+    /// (U-11).
+    /// </summary>
     public UblkDeviceInfo Add(in UblkDeviceSpec spec)
     {
         string? missing = UblkFeatures.Missing(Features, spec.Flags);
@@ -140,7 +146,8 @@ public sealed class UblkControl : IDisposable
     }
 
     /// <summary>
-    /// Shows the disk. Every queue must be serving already: the kernel waits for all fetches (U-04) and reads the partition table through them (U-25).
+    /// Shows the disk. Every queue must be serving already: the kernel waits for all fetches (U-04) and reads the
+    /// partition table through them (U-25).
     /// </summary>
     public void Start(int id)
     {
@@ -150,8 +157,8 @@ public sealed class UblkControl : IDisposable
     }
 
     /// <summary>
-    /// Takes the disk away. The kernel writes its dirty pages back first and waits for every started request (U-21, U-23), so queues serve until this returns.
-    /// A stopped device can only be deleted (U-24).
+    /// Takes the disk away. The kernel writes its dirty pages back first and waits for every started request (U-21,
+    /// U-23), so queues serve until this returns. A stopped device can only be deleted (U-24).
     /// </summary>
     public void Stop(int id, int timeoutMs)
     {
@@ -159,7 +166,9 @@ public sealed class UblkControl : IDisposable
         ThrowIfFailed(result, "STOP_DEV", $"device {id}", string.Empty);
     }
 
-    /// <summary>Deletes a device. Waits for the last user of its character device (U-22): our queues must have let go of it.</summary>
+    /// <summary>
+    /// Deletes a device. Waits for the last user of its character device (U-22): our queues must have let go of it.
+    /// </summary>
     public void Delete(int id)
     {
         int result = _channel.Execute(UblkAbi.UBLK_U_CMD_DEL_DEV, ForDevice(id), 0, null, null, LifecycleTimeoutMs);

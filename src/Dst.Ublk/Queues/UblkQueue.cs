@@ -7,13 +7,16 @@ using Dst.IO.Rings;
 namespace Dst.Ublk.Queues;
 
 /// <summary>
-/// One hardware queue of a ublk device: fetches requests, hands them to the engine, commits their results. All on the queue thread, the one task that may
-/// commit what it fetched (U-01). Copy mode: the kernel copies a write's data into the tag's buffer once, before we see it, so every leg and every
-/// resend sees the same bytes (C-17).
+/// One hardware queue of a ublk device: fetches requests, hands them to the engine, commits their results. All on the
+/// queue thread, the one task that may commit what it fetched (U-01). Copy mode: the kernel copies a write's data into
+/// the tag's buffer once, before we see it, so every leg and every resend sees the same bytes (C-17).
 /// </summary>
 public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposable
 {
-    /// <summary>Index of the character device among the ring's fixed files; registered so that no I/O of ours outlives the device (U-36).</summary>
+    /// <summary>
+    /// Index of the character device among the ring's fixed files; registered so that no I/O of ours outlives the
+    /// device (U-36).
+    /// </summary>
     public const int CharFileIndex = 0;
 
     private const int SectorShift = 9;
@@ -37,7 +40,9 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
     private bool _fetched;
 
     /// <summary>Maps descriptors and buffers of the queue. Queue thread.</summary>
-    /// <param name="loop">The queue's loop; its ring has the character device as fixed file <see cref="CharFileIndex"/>.</param>
+    /// <param name="loop">
+    /// The queue's loop; its ring has the character device as fixed file <see cref="CharFileIndex"/>.
+    /// </param>
     /// <param name="charFd">Open /dev/ublkcN.</param>
     /// <param name="handler">Takes the requests.</param>
     /// <param name="queueIndex">Hardware queue, from 0.</param>
@@ -73,7 +78,10 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         _descriptors = (UblkIoDesc*)address;
     }
 
-    /// <summary>Where a tag is. Every other combination of state and event ends the process: recovery, not guessing, is the way out.</summary>
+    /// <summary>
+    /// Where a tag is. Every other combination of state and event ends the process: recovery, not guessing, is the way
+    /// out.
+    /// </summary>
     private enum TagState : byte
     {
         /// <summary>Not fetched yet.</summary>
@@ -89,7 +97,9 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         Retired,
     }
 
-    /// <summary>Fetches every tag. Queue thread, once; the kernel accepts START when all queues have done so (U-04).</summary>
+    /// <summary>
+    /// Fetches every tag. Queue thread, once; the kernel accepts START when all queues have done so (U-04).
+    /// </summary>
     public void FetchAll()
     {
         Assert(!_fetched, "fetched twice", 0);
