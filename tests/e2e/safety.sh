@@ -74,6 +74,57 @@ test_failed_flush_poisons_until_cleared() {
     rmmod scsi_debug
 }
 
+# While the mark of a failed flush cannot be written, the flush is answered neither well nor badly.
+test_a_mark_that_cannot_be_written_holds_the_flush() {
+    modprobe dm-flakey
+    modprobe loop
+    modprobe scsi_debug dev_size_mb=64
+    local disk path lasting sectors
+    wait_until 10 sh -c 'ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block/'
+    disk=/dev/$(ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block/)
+    wait_until 10 test -b "$disk"
+    dmsetup create flaky --uuid dst-test-flaky --table "0 131072 linear $disk 0"
+    truncate -s 32M "$f/lasting.img"
+    lasting=$(losetup --find --show "$f/lasting.img")
+    sectors=$((32 * 2048))
+    dmsetup create lasting --uuid dst-test-lasting --table "0 $sectors linear $lasting 0"
+    mkfs.ext2 -q /dev/mapper/lasting
+    mkdir -p "$f/lasting"
+    mount /dev/mapper/lasting "$f/lasting"
+    state=$f/lasting/state
+    start_daemon
+    path=$(dstctl add-device held --node dev:/dev/mapper/flaky)
+    exchange() { # NAME TABLE
+        dmsetup suspend --nolockfs --noflush "$1"
+        dmsetup load "$1" --table "$2"
+        dmsetup resume "$1"
+    }
+    dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct status=none
+    exchange lasting "0 $sectors flakey $lasting 0 0 3600 1 error_writes"
+    exchange flaky "0 131072 flakey $disk 0 0 3600 1 error_writes"
+    dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct conv=fsync,notrunc status=none &
+    local writer=$!
+    wait_until 10 grep -q 'error mark cannot be written' "$daemon_log"
+    sleep 2
+    kill -0 "$writer"
+    dd if="$path" of=/dev/null bs=4k count=1 iflag=direct status=none
+    exchange flaky "0 131072 linear $disk 0"
+    exchange lasting "0 $sectors linear $lasting 0"
+    (! wait "$writer")
+    [ "$(node held 0 state)" = poisoned ]
+    kill_daemon KILL
+    pkill -9 -x dst-target
+    start_daemon
+    wait_until 30 test -b "$path"
+    [ "$(node held 0 state)" = poisoned ]
+    dstctl remove-device held --force
+    kill_daemon
+    umount "$f/lasting"
+    dmsetup remove flaky lasting
+    losetup -d "$lasting"
+    rmmod scsi_debug
+}
+
 test_errors_reach_the_caller() {
     start_daemon
     local path

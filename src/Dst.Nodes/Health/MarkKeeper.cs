@@ -12,7 +12,11 @@ namespace Dst.Nodes.Health;
 /// </summary>
 public sealed class MarkKeeper : IDisposable
 {
+    /// <summary>How often a mark that could not be written is tried again.</summary>
+    private const int RetryMs = 1_000;
+
     private readonly NodeMarks _marks;
+    private readonly Action<string> _complain;
     private readonly ActivitySignal _signal = new();
     private readonly ConcurrentQueue<ClearOrder> _orders = new();
     private readonly Thread _thread;
@@ -22,9 +26,11 @@ public sealed class MarkKeeper : IDisposable
 
     /// <summary>Makes a keeper; it works from <see cref="Start"/> on.</summary>
     /// <param name="marks">Open marks of the device; closed with the keeper.</param>
-    public MarkKeeper(NodeMarks marks)
+    /// <param name="complain">Told, in one line, when a mark cannot be written. Keeper thread.</param>
+    public MarkKeeper(NodeMarks marks, Action<string> complain)
     {
         _marks = marks;
+        _complain = complain;
         _thread = new Thread(Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "dst-marks" };
     }
 
@@ -79,10 +85,11 @@ public sealed class MarkKeeper : IDisposable
 
     private void Run()
     {
+        bool allMarked = true;
         while (!_ending)
         {
-            _signal.Wait(-1);
-            MarkReported();
+            _signal.Wait(allMarked ? -1 : RetryMs);
+            allMarked = MarkReported(isRetry: !allMarked);
             while (_orders.TryDequeue(out ClearOrder? order))
             {
                 order.Result = ClearMarks(order.NodeIndex);
@@ -93,23 +100,39 @@ public sealed class MarkKeeper : IDisposable
         }
     }
 
-    private void MarkReported()
+    /// <summary>
+    /// Makes every report durable. While a mark cannot be written its node stays in
+    /// <see cref="NodeHealthState.Marking"/>: no flush of it is answered, neither well nor badly, for a successor that
+    /// finds no mark would say that all is well (N-10).
+    /// </summary>
+    private bool MarkReported(bool isRetry)
     {
+        bool allMarked = true;
         for (int i = 0; i < _nodes.Length; i++)
         {
-            if (_nodes[i] is { State: NodeHealthState.Marking } node)
+            if (_nodes[i] is not { State: NodeHealthState.Marking } node)
             {
-                int errno = node.ErrorNumber;
-                int error = _marks.Poison(i, errno);
-                if (error < 0)
-                {
-                    // Without the mark a successor would say that all is well: better no device than that (N-10).
-                    Environment.FailFast($"node {i}: flush failed ({Errno.Name(errno)}) and its mark cannot be written: {Errno.Describe(-error)}");
-                }
+                continue;
+            }
 
+            int errno = node.ErrorNumber;
+            int error = _marks.Poison(i, errno);
+            if (error == 0)
+            {
                 node.SetPoisoned(errno);
+                continue;
+            }
+
+            allMarked = false;
+            if (!isRetry)
+            {
+                _complain(
+                    $"node {i}: a flush failed ({Errno.Name(errno)}) and its error mark cannot be written "
+                    + $"({Errno.Describe(-error)}): flushes wait until it can; mend the state directory");
             }
         }
+
+        return allMarked;
     }
 
     private int ClearMarks(int? nodeIndex)

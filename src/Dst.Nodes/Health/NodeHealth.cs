@@ -30,12 +30,15 @@ public sealed class NodeHealth(Action keeperSignal)
     /// <summary>Positive errno of the last flush that failed; means nothing while the node is live.</summary>
     public int ErrorNumber => Volatile.Read(ref _errno);
 
-    /// <summary>A flush failed. Queue thread; the first report counts.</summary>
+    /// <summary>
+    /// A flush failed. Queue thread. It counts on a marked node too: an operator may be taking that mark away just now.
+    /// </summary>
     public void Report(int errno)
     {
         // The errno may be overwritten by a second queue's report; either is true.
         Volatile.Write(ref _errno, errno);
-        if (Interlocked.CompareExchange(ref _state, (int)NodeHealthState.Marking, (int)NodeHealthState.Live) == (int)NodeHealthState.Live)
+        const int Marking = (int)NodeHealthState.Marking;
+        if (Interlocked.Exchange(ref _state, Marking) != Marking)
         {
             keeperSignal();
         }

@@ -66,8 +66,11 @@ public sealed class BackingNode : Node
     /// <summary>A discard must leave its range allocated (C-18).</summary>
     internal bool KeepsAllocation => _backing.KeepsAllocation;
 
-    /// <summary>I/O goes past the page cache.</summary>
-    internal bool IsDirect => _backing.IsDirect;
+    /// <summary>
+    /// A FUA write is durable by itself. Not on a file: the sync inside such a write may be told of an older failed
+    /// write-back, and no one is told twice. There FUA is a write and then a flush, one at a time over all queues (C-16).
+    /// </summary>
+    internal bool SyncsWrites => _backing.IsBlockDevice;
 
     /// <inheritdoc/>
     public override NodeQueue CreateQueue(in NodeQueueContext context) => new BackingQueue(this, context);

@@ -69,7 +69,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
             case Operation.Write:
                 if (leg.Operation == Operation.Write && MustFail(leg.Flags))
                 {
-                    _sink.LegDone(slot, DstStatus.IoError, nowTicks);
+                    HoldForMark(slot, nowTicks);
                     return;
                 }
 
@@ -145,9 +145,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
         sqe->Off = (ulong)(_node.BaseBytes + leg.OffsetBytes);
         sqe->Addr = (ulong)leg.Buffer;
         sqe->Len = (uint)leg.RemainingBytes;
-        // A buffered write with DSYNC would eat the report of an earlier failed write-back: there FUA is a write and
-        // then a flush.
-        if ((leg.Flags & RequestFlags.Fua) != RequestFlags.None && _node.IsDirect)
+        if (_node.SyncsWrites && (leg.Flags & RequestFlags.Fua) != RequestFlags.None)
         {
             sqe->OpFlags = BlockAbi.RWF_DSYNC;
         }
@@ -225,7 +223,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
     {
         ref LegSlot leg = ref _slots[slot];
         bool fua = (leg.Flags & RequestFlags.Fua) != RequestFlags.None;
-        bool durableAlready = leg.Operation == Operation.Write && _node.IsDirect;
+        bool durableAlready = leg.Operation == Operation.Write && _node.SyncsWrites;
         if (fua && errno == 0 && !durableAlready)
         {
             AwaitFlush(slot, nowTicks);
@@ -304,7 +302,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
 
         // Health first, then the right to flush: whoever flushes next sees the failure.
         _node.ReleaseFlush();
-        if (result < 0)
+        if (result < 0 || _health.State != NodeHealthState.Live)
         {
             while (!done.IsEmpty)
             {

@@ -110,7 +110,8 @@ internal sealed class KernelDevice : IDisposable
 
         int id = _id;
         _id = -1;
-        if (id >= 0 && IsDst(id))
+        // Under this number there may be another device by now, when somebody else deleted ours (D-03).
+        if (id >= 0 && _control.TryGetInfo(id) is { IsDst: true } info && info.MakerPid == Environment.ProcessId)
         {
             _control.Delete(id);
         }

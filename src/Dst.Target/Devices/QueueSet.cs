@@ -24,6 +24,9 @@ internal sealed class QueueSet
     /// <summary>The threads, in the order of the queues.</summary>
     public IReadOnlyList<QueueThread> Threads { get; }
 
+    /// <summary>The kernel has retired every queue. Any thread.</summary>
+    public bool HaveEnded => Volatile.Read(ref _endedQueues) == Threads.Count;
+
     /// <summary>Starts every queue; each fetches all its tags.</summary>
     /// <exception cref="TargetFatalException">
     /// One cannot serve. Queues that fetched cannot be called back without a STOP, and the kernel must never wait for

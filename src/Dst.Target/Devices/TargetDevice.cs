@@ -116,6 +116,7 @@ internal sealed class TargetDevice
             throw new ControlException(ControlErrorCode.Failure, $"target of {_name}: start in state {State}");
         }
 
+        DetachMounts();
         DeviceGeometry geometry = Geometry!;
         var queues = new QueueSet(PlanOf(geometry, _kernel!.OpenQueues()), geometry.Queues, OnQueuesEnded);
         _queues = queues;
@@ -135,12 +136,16 @@ internal sealed class TargetDevice
         }
 
         State = "live";
+        if (queues.HaveEnded)
+        {
+            throw new TargetFatalException($"{UblkControl.BlockPath(geometry.UblkId)} was stopped by somebody else");
+        }
+
         foreach (string complaint in ProcessGuard.Harden())
         {
             _log.Write(complaint);
         }
 
-        ProcessGuard.DetachForeignMounts(_run.Path);
         Publish();
         string path = UblkControl.BlockPath(geometry.UblkId);
         _log.Write(
@@ -280,11 +285,27 @@ internal sealed class TargetDevice
         try
         {
             _marksPath = new StateDirectory(stateDirectory).DeviceMarks(_name);
-            _keeper = new MarkKeeper(_isNew ? NodeMarks.Create(_marksPath) : NodeMarks.Open(_marksPath));
+            _keeper = new MarkKeeper(_isNew ? NodeMarks.Create(_marksPath) : NodeMarks.Open(_marksPath), _log.Write);
         }
         catch (NodeMarksException e)
         {
             throw new ControlException(ControlErrorCode.Failure, e.Message);
+        }
+    }
+
+    /// <summary>
+    /// Lets go of every mount that is not ours to keep, before the disk is there: nobody may unmount a file system and
+    /// find that a target still has it, nor may a target keep the one on its own disk.
+    /// </summary>
+    private void DetachMounts()
+    {
+        try
+        {
+            ProcessGuard.DetachForeignMounts(_run.Path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ControlException(ControlErrorCode.Failure, $"mounts cannot be listed: {e.Message}");
         }
     }
 
@@ -295,7 +316,7 @@ internal sealed class TargetDevice
             _publisher = new StatusPublisher(_run.Device(_name), this, _activity);
             _publisher.Start();
         }
-        catch (IOException e)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new TargetFatalException($"the status tree cannot be made: {e.Message}");
         }
