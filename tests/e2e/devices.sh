@@ -155,7 +155,7 @@ test_cycles_leave_nothing() {
     start_daemon
     local i descriptors
     touch "$f/blkid"
-    (while [ -e "$f/blkid" ]; do blkid -p /dev/ublkb* >/dev/null 2>&1 || true; done) &
+    (set +x; while [ -e "$f/blkid" ]; do blkid -p /dev/ublkb* >/dev/null 2>&1 || true; done) &
     local prober=$!
     add warm --node zero:4M
     dstctl remove-device warm
@@ -172,6 +172,7 @@ test_cycles_leave_nothing() {
     [ -z "$(ls -A "$DST_RUN_DIR/devices")" ]
     [ -z "$(ls -A "$DST_RUN_DIR/targets")" ]
     sleep 1
+    ls -l "/proc/$(cat "$work/dstd.pid")/fd"
     [ "$(find "/proc/$(cat "$work/dstd.pid")/fd" | wc -l)" -le $((descriptors + 6)) ]
 }
 
