@@ -42,6 +42,11 @@ using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Ignore);
 _ = Dst.Interop.Libc.SetThreadName("dst-target\0"u8);
 _ = Dst.Interop.Libc.Chdir("/");
 _ = Dst.Interop.Libc.Umask(0x12);
+if (ForcedCollections.StartIfAsked() is { } forced)
+{
+    log.Write(forced);
+}
+
 return new TargetServer(new RunDirectory(runPath), new TargetIdentity(name, version, refusal), log).Run();
 
 void Ignore(PosixSignalContext context)

@@ -157,6 +157,15 @@ test_cycles_leave_nothing() {
     touch "$f/blkid"
     (set +x; while [ -e "$f/blkid" ]; do blkid -p /dev/ublkb* >/dev/null 2>&1 || true; done) &
     local prober=$!
+    # Openers that die at any moment (U-26).
+    (
+        set +x
+        while [ -e "$f/blkid" ]; do
+            timeout -s KILL 0.05 dd if="$(find /dev -name 'ublkb*' | head -n 1)" of=/dev/null bs=4k iflag=direct >/dev/null 2>&1 || true
+            sleep 0.1
+        done
+    ) &
+    local killed=$!
     add warm --node zero:4M
     dstctl remove-device warm
     sleep 1
@@ -166,7 +175,7 @@ test_cycles_leave_nothing() {
         dstctl remove-device "cycle$i" --timeout 30
     done
     rm -f "$f/blkid"
-    wait "$prober"
+    wait "$prober" "$killed"
     [ -z "$(pgrep -x dst-target)" ]
     [ -z "$(find /dev -maxdepth 1 -name 'ublk[bc]*')" ]
     [ -z "$(ls -A "$DST_RUN_DIR/devices")" ]

@@ -5,6 +5,7 @@ set -u
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 f=$work/files
 requests=${REQUESTS:-200000}
+fio_mib=${FIO_MIB:-48}
 
 node() { cat "$DST_RUN_DIR/devices/$1/nodes/$2/$3"; }
 
@@ -138,6 +139,18 @@ test_no_allocation_per_request() {
     grep -o 'queue ended:.*' "$daemon_log" | tail -n 1 | tee "$f/line"
     grep -q ', 0 bytes allocated' "$f/line"
     [ "$(sed 's/[^0-9]*\([0-9]*\) reads, \([0-9]*\) writes.*/\1 + \2/' "$f/line" | xargs expr)" -ge "$requests" ]
+}
+
+# U-10: the collector stops threads with signals; none may cost or double a request.
+test_forced_collections() {
+    DST_TEST_COLLECT_MS=2 start_daemon
+    local path
+    path=$(dstctl add-device stormy --node "file:$f/1,size=24M" "file:$f/2,size=13M" mem:11M)
+    wait_until 5 grep -q 'collecting garbage every 2 ms' "$daemon_log"
+    fio --name=stormy --filename="$path" --direct=1 --rw=randrw --bsrange=512-256k --ioengine=io_uring --iodepth=16 --size=48M \
+        --io_size="${fio_mib}M" --verify=crc32c --verify_fatal=1
+    [ "$(cat "$DST_RUN_DIR/devices/stormy/errors")" = 0 ]
+    dstctl remove-device stormy
 }
 
 test_status_tree() {
