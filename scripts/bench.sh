@@ -2,19 +2,19 @@
 # Measures DST beside null_blk and the kernel's loop device, in one boot of the VM, and the programs on their own. Prints Markdown.
 #   --kernel 6.12|7  default 7
 #   --rounds N       how often every contestant runs every job (default 3)
-#   --icount         one CPU that counts instructions (8 ns each): figures repeat, and 125 million / IOPS is instructions for one I/O
+#   --icount         one CPU that counts instructions (8 ns each): figures repeat, whatever else the machine does
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$repository"
 # shellcheck source=scripts/lib/packages.sh
 . scripts/lib/packages.sh
-kernel=7 rounds=3 machine=()
+kernel=7 rounds=3 machine=() counted=
 while [ $# -gt 0 ]; do
     case $1 in
         --kernel) kernel=${2:?bench.sh: --kernel needs 6.12 or 7}; shift ;;
         --rounds) rounds=${2:?bench.sh: --rounds needs a number}; shift ;;
-        --icount) machine=(--icount) ;;
+        --icount) machine=(--icount) counted=1 ;;
         *) echo "bench.sh: unknown option $1; there are --kernel V, --rounds N and --icount" >&2; exit 2 ;;
     esac
     shift
@@ -33,4 +33,4 @@ for program in dstctl dstd dst-target; do
 done
 rm -f artifacts/bench.time
 echo
-scripts/vm.sh --kernel "$kernel" --memory 4096 --timeout 3600 "${machine[@]}" -- env ROUNDS="$rounds" tests/e2e/bench.sh
+scripts/vm.sh --kernel "$kernel" --memory 4096 --timeout 3600 "${machine[@]}" -- env ROUNDS="$rounds" COUNTED="$counted" tests/e2e/bench.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures block devices side by side in this boot and prints tables in Markdown; scripts/bench.sh runs it in the VM.
-# ROUNDS: how often every contestant runs every job (default 3), in turn. RUN_S: seconds of a run (default 2). CPUS_OF_FIO: default the last.
+# ROUNDS: how often every contestant runs every job (default 3), in turn. RUN_S: seconds of a run (default 2). CPU_OF_FIO: default the last.
+# COUNTED: set in a machine that counts instructions.
 set -euo pipefail
 
 # shellcheck source=tests/e2e/lib.sh
@@ -59,7 +60,7 @@ measure() { # CONTESTANT JOB RW BS DEPTH
     after_ticks=$(busy_ticks)
     jq -r --arg who "$1" --arg job "$2" --argjson ns $((${after_ns:-0} - ${before_ns:-0})) --argjson ticks $((after_ticks - before_ticks)) '
         .jobs[0] | (.read.total_ios + .write.total_ios) as $ios | (.read.iops + .write.iops) as $iops |
-        [$who, $job, $iops, (.read.bw + .write.bw) / 1024, $ticks * 10000 / $ios, $ns / 1000 / $ios] | @tsv' \
+        [$who, $job, $iops, (.read.bw + .write.bw) / 1024, $ticks * 10000 / $ios, $ns / 1000 / $ios, 125000 / $iops] | @tsv' \
         "$work/fio.json" >>"$results"
 }
 
@@ -92,9 +93,14 @@ table() { # TITLE COLUMN FORMAT [CONTESTANT…]
 }
 
 printf 'kernel %s, %d CPUs, fio on CPU %d, %d rounds of %d s, median [least..most]\n' "$(uname -r)" "$(nproc)" "$fio_cpu" "$rounds" "$run_s"
-table "I/O operations a second" 3 "%.0f" "${contestants[@]}"
-table "MiB a second" 4 "%.0f" "${contestants[@]}"
-table "CPU time of the whole machine for one I/O, fio included (µs)" 5 "%.1f" "${contestants[@]}"
+if [ -n "${COUNTED:-}" ]; then
+    # One CPU whose clock is its instruction counter: 8 ns each.
+    table "Instructions for one I/O: fio, kernel and target together (thousands)" 7 "%.1f" "${contestants[@]}"
+else
+    table "I/O operations a second" 3 "%.0f" "${contestants[@]}"
+    table "MiB a second" 4 "%.0f" "${contestants[@]}"
+    table "CPU time of the whole machine for one I/O, fio included (µs)" 5 "%.1f" "${contestants[@]}"
+fi
 table "CPU time of dst-target for one I/O (µs)" 6 "%.1f" dst_zero dst_file dst_three
 
 printf '\n| process | resident KiB | longest gap between two turns of a queue thread (µs) |\n|---|---|---|\n'
