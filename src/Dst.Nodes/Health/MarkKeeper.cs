@@ -104,7 +104,9 @@ public sealed class MarkKeeper : IDisposable
                 if (error < 0)
                 {
                     // Without the mark a successor would say that all is well: better no device than that (N-10).
-                    Environment.FailFast($"node {i}: flush failed ({Errno.Name(errno)}) and its mark cannot be written: {Errno.Describe(-error)}");
+                    Environment.FailFast(
+                        $"node {i}: flush failed ({Errno.Name(errno)}) and its mark cannot be written: "
+                        + $"{Errno.Describe(-error)}");
                 }
 
                 node.SetPoisoned(errno);

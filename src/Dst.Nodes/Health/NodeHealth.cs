@@ -35,7 +35,8 @@ public sealed class NodeHealth(Action keeperSignal)
     {
         // The errno may be overwritten by a second queue's report; either is true.
         Volatile.Write(ref _errno, errno);
-        if (Interlocked.CompareExchange(ref _state, (int)NodeHealthState.Marking, (int)NodeHealthState.Live) == (int)NodeHealthState.Live)
+        const int Live = (int)NodeHealthState.Live;
+        if (Interlocked.CompareExchange(ref _state, (int)NodeHealthState.Marking, Live) == Live)
         {
             keeperSignal();
         }

@@ -73,7 +73,8 @@ internal sealed class NodeFactory(Action keeperSignal, Action wakeQueues)
             case ErrorNodeSpec fault:
                 return new ErrorNode(fault.Rule, Open(fault.Inner, request));
             default:
-                throw new ControlException(ControlErrorCode.Usage, $"{spec.Kind}: this target cannot serve nodes of that kind");
+                throw new ControlException(
+                    ControlErrorCode.Usage, $"{spec.Kind}: this target cannot serve nodes of that kind");
         }
     }
 
