@@ -75,7 +75,8 @@ for project in tests/*.Tests; do
     status=$?
     # xunit's own summary: "NAME  Total: 17, Errors: 0, Failed: 1, Skipped: 0, Not Run: 0, Time: 3.571s"
     if summary=$(grep -E 'Total: [0-9]+, Errors: ' "$log" | tail -n 1); then
-        read -r total errors bad skip < <(sed -E 's/.*Total: ([0-9]+), Errors: ([0-9]+), Failed: ([0-9]+), Skipped: ([0-9]+).*/\1 \2 \3 \4/' <<<"$summary")
+        read -r total errors bad skip < <(sed -E \
+            's/.*Total: ([0-9]+), Errors: ([0-9]+), Failed: ([0-9]+), Skipped: ([0-9]+).*/\1 \2 \3 \4/' <<<"$summary")
         ((status == 0 || errors + bad > 0)) || errors=1
         passed=$((passed + total - bad - skip)) failed=$((failed + bad + errors)) skipped=$((skipped + skip))
         echo "$((total - bad - skip)) passed, $((bad + errors)) failed, $skip skipped"
@@ -91,7 +92,8 @@ in_vm() { # KERNEL NAME COMMAND…
     local kernel=$1 name=$2 log=$results/$2-$1.log
     shift 2
     part "$name on kernel $kernel"
-    scripts/vm.sh --kernel "$kernel" --memory 4096 --timeout "$vm_timeout" --dmesg-gate --allow-dmesg "$allowed_dmesg" -- "$@" 2>&1 | tee "$log"
+    scripts/vm.sh --kernel "$kernel" --memory 4096 --timeout "$vm_timeout" --dmesg-gate --allow-dmesg "$allowed_dmesg" \
+        -- "$@" 2>&1 | tee "$log"
     local status=${PIPESTATUS[0]}
     if ! add_line "$log"; then
         fail "$name on kernel $kernel did not come to its end (status $status)"

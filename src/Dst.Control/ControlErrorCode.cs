@@ -43,7 +43,10 @@ public sealed record ControlError(ControlErrorCode Code, string Message)
     };
 }
 
-/// <summary>A control operation failed in a way that its caller shall be told. Control plane only, never on the road of a request.</summary>
+/// <summary>
+/// A control operation failed in a way that its caller shall be told. Control plane only, never on the road of a
+/// request.
+/// </summary>
 public sealed class ControlException(ControlErrorCode code, string message) : Exception(message)
 {
     /// <summary>The failure as it travels.</summary>

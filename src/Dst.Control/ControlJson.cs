@@ -2,7 +2,9 @@ using System.Text.Json.Serialization;
 
 namespace Dst.Control;
 
-/// <summary>Serialisation of every document of the control plane, made at build time so that native binaries need no reflection.</summary>
+/// <summary>
+/// Serialisation of every document of the control plane, made at build time so that native binaries need no reflection.
+/// </summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,

@@ -1,6 +1,9 @@
 namespace Dst.Control;
 
-/// <summary>What a user asks for with <c>add-device</c>. Values that are null are chosen by the target from the nodes and the machine.</summary>
+/// <summary>
+/// What a user asks for with <c>add-device</c>. Values that are null are chosen by the target from the nodes and the
+/// machine.
+/// </summary>
 public sealed record DeviceRequest
 {
     /// <summary>1 to 64 of [A-Za-z0-9._-], starting with a letter or digit.</summary>
@@ -32,7 +35,8 @@ public sealed record DeviceRequest
 }
 
 /// <summary>
-/// Everything about a device that is derived once, at creation, stored before the device is seen by anybody, and never computed anew.
+/// Everything about a device that is derived once, at creation, stored before the device is seen by anybody, and never
+/// computed anew.
 /// </summary>
 public sealed record DeviceGeometry
 {
@@ -107,10 +111,15 @@ public sealed record DeviceRecord
     /// <summary>Drawn at creation; names this device to servers and marks, whatever its name becomes.</summary>
     public required Guid Uuid { get; init; }
 
-    /// <summary>Null as long as creation has not come to the point where the kernel may show the device (D-02).</summary>
+    /// <summary>
+    /// Null as long as creation has not come to the point where the kernel may show the device (D-02).
+    /// </summary>
     public DeviceGeometry? Geometry { get; init; }
 
-    /// <summary>Removal has come to the point of no return: whoever finds this ends it instead of bringing the device back (D-02).</summary>
+    /// <summary>
+    /// Removal has come to the point of no return: whoever finds this ends it instead of bringing the device back
+    /// (D-02).
+    /// </summary>
     public bool Removing { get; init; }
 }
 
@@ -166,7 +175,8 @@ public sealed record DeviceStatus
     public bool ReadOnly { get; init; }
 
     /// <summary>Counters of the device by the names of the status tree (reads, write_bytes, inflight, …).</summary>
-    public IReadOnlyDictionary<string, long> Counters { get; init; } = new Dictionary<string, long>(StringComparer.Ordinal);
+    public IReadOnlyDictionary<string, long> Counters { get; init; } =
+        new Dictionary<string, long>(StringComparer.Ordinal);
 
     /// <summary>The nodes in the order of the map.</summary>
     public IReadOnlyList<NodeStatus> Nodes { get; init; } = [];
@@ -200,10 +210,12 @@ public sealed record NodeStatus
     public string? Reason { get; init; }
 
     /// <summary>Counters of the node by the names of the status tree.</summary>
-    public IReadOnlyDictionary<string, long> Counters { get; init; } = new Dictionary<string, long>(StringComparer.Ordinal);
+    public IReadOnlyDictionary<string, long> Counters { get; init; } =
+        new Dictionary<string, long>(StringComparer.Ordinal);
 
     /// <summary>Latency of the node by operation, one line each as in the status tree.</summary>
-    public IReadOnlyDictionary<string, string> Latency { get; init; } = new Dictionary<string, string>(StringComparer.Ordinal);
+    public IReadOnlyDictionary<string, string> Latency { get; init; } =
+        new Dictionary<string, string>(StringComparer.Ordinal);
 }
 
 /// <summary>What the daemon says of itself.</summary>
@@ -215,7 +227,9 @@ public sealed record NodeStatus
 public sealed record DaemonInfo(string Version, int Api, int Pid, string RunDirectory, string StateDirectory);
 
 /// <summary>What a removal did.</summary>
-/// <param name="Notes">What <c>--force</c> threw away or could not do, one line each; empty for a clean removal.</param>
+/// <param name="Notes">
+/// What <c>--force</c> threw away or could not do, one line each; empty for a clean removal.
+/// </param>
 public sealed record RemovalReport(IReadOnlyList<string> Notes);
 
 /// <summary>Which node's error mark is to be cleared.</summary>

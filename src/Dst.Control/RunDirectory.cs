@@ -1,6 +1,8 @@
 namespace Dst.Control;
 
-/// <summary>Names under the run directory (default /run/dst), which vanish with the host's boot as the kernel devices do (D-06).</summary>
+/// <summary>
+/// Names under the run directory (default /run/dst), which vanish with the host's boot as the kernel devices do (D-06).
+/// </summary>
 /// <param name="path">Absolute path of the directory.</param>
 public sealed class RunDirectory(string path)
 {

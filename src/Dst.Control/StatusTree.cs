@@ -1,8 +1,8 @@
 namespace Dst.Control;
 
 /// <summary>
-/// File names of the status tree below /run/dst/devices/NAME, one value a file, each ending in a newline. The target writes them, everybody may read.
-/// Numbers are decimal; sizes are bytes.
+/// File names of the status tree below /run/dst/devices/NAME, one value a file, each ending in a newline. The target
+/// writes them, everybody may read. Numbers are decimal; sizes are bytes.
 /// </summary>
 public static class StatusTree
 {
@@ -43,8 +43,11 @@ public static class StatusTree
     public static readonly IReadOnlyList<string> Counters =
         ["reads", "writes", "flushes", "discards", "write_zeroes", "read_bytes", "write_bytes", "errors", "inflight"];
 
-    /// <summary>Operations with a file latency_OP in each node's folder: "count N p50_us N p99_us N max_us N".</summary>
-    public static readonly IReadOnlyList<string> LatencyOperations = ["read", "write", "flush", "discard", "write_zeroes"];
+    /// <summary>
+    /// Operations with a file latency_OP in each node's folder: "count N p50_us N p99_us N max_us N".
+    /// </summary>
+    public static readonly IReadOnlyList<string> LatencyOperations =
+        ["read", "write", "flush", "discard", "write_zeroes"];
 
     /// <summary>Folder of the nodes, one folder each, named by index from 0.</summary>
     public const string Nodes = "nodes";

@@ -1,10 +1,10 @@
 namespace Dst.Control;
 
 /// <summary>
-/// The private protocol between dstd and one dst-target: JSON documents, one a line, over the target's own Unix stream socket.
-/// The target speaks first (<see cref="TargetHello"/>); then each request of dstd has one reply, with events in between.
-/// Until the device is live the target ends when the connection that sent <see cref="TargetCommand.Open"/> is lost, and undoes all it did;
-/// from then on it outlives every connection.
+/// The private protocol between dstd and one dst-target: JSON documents, one a line, over the target's own Unix stream
+/// socket. The target speaks first (<see cref="TargetHello"/>); then each request of dstd has one reply, with events in
+/// between. Until the device is live the target ends when the connection that sent <see cref="TargetCommand.Open"/> is
+/// lost, and undoes all it did; from then on it outlives every connection.
 /// </summary>
 public static class TargetProtocol
 {
@@ -23,7 +23,9 @@ public static class TargetProtocol
         /// <summary>Serve: fetch, start, publish. Only after dstd has stored the geometry.</summary>
         public const string Start = "start";
 
-        /// <summary>Stop and delete the kernel device, end the process. The reply comes when the device is gone.</summary>
+        /// <summary>
+        /// Stop and delete the kernel device, end the process. The reply comes when the device is gone.
+        /// </summary>
         public const string Stop = "stop";
 
         /// <summary>Clear a node's error mark, or all.</summary>
@@ -81,7 +83,9 @@ public sealed record TargetRequest
     public int? NodeIndex { get; init; }
 }
 
-/// <summary>One line from the target after its hello: the reply to a request, or an event when <see cref="RequestId"/> is null.</summary>
+/// <summary>
+/// One line from the target after its hello: the reply to a request, or an event when <see cref="RequestId"/> is null.
+/// </summary>
 public sealed record TargetReply
 {
     /// <summary>The request this answers; null for an event.</summary>

@@ -5,8 +5,8 @@ using Dst.Nodes.Legs;
 namespace Dst.Nodes;
 
 /// <summary>
-/// A place that holds a run of the volume's bytes. Shared by all queues; each queue talks to it through a <see cref="NodeQueue"/> of its own.
-/// Properties are fixed after opening; any thread may read them.
+/// A place that holds a run of the volume's bytes. Shared by all queues; each queue talks to it through a
+/// <see cref="NodeQueue"/> of its own. Properties are fixed after opening; any thread may read them.
 /// </summary>
 public abstract class Node : IDisposable
 {
@@ -59,15 +59,22 @@ public abstract class Node : IDisposable
 /// <param name="FileIndex">The node's fixed file in the queue's ring; -1 without.</param>
 /// <param name="Slots">The queue's legs.</param>
 /// <param name="Sink">Where finished legs go.</param>
-public readonly record struct NodeQueueContext(RingLoop Loop, int QueueIndex, int NodeIndex, int FileIndex, LegSlot[] Slots, ILegSink Sink);
+public readonly record struct NodeQueueContext(
+    RingLoop Loop, int QueueIndex, int NodeIndex, int FileIndex, LegSlot[] Slots, ILegSink Sink);
 
 /// <summary>One queue's end of a node. Every member is for the queue's thread.</summary>
 public abstract class NodeQueue : IDisposable
 {
-    /// <summary>Takes the leg that a slot describes; its end comes through <see cref="ILegSink.LegDone"/>, possibly before this returns.</summary>
+    /// <summary>
+    /// Takes the leg that a slot describes; its end comes through <see cref="ILegSink.LegDone"/>, possibly before this
+    /// returns.
+    /// </summary>
     public abstract void Submit(int slot, long nowTicks);
 
-    /// <summary>Ends with an error what the node only holds back (a delay), as soon as it can. What a disk holds cannot be called back.</summary>
+    /// <summary>
+    /// Ends with an error what the node only holds back (a delay), as soon as it can. What a disk holds cannot be
+    /// called back.
+    /// </summary>
     public virtual void FailPending(long nowTicks)
     {
     }

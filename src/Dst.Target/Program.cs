@@ -22,7 +22,8 @@ if (arguments is ["--version"])
 
 if (arguments is not ["--run-dir", var runPath, "--name", var name])
 {
-    Console.Error.WriteLine("dst-target: usage: dst-target --run-dir DIR --name NAME; dstd starts it, see 'dstctl add-device --help'");
+    Console.Error.WriteLine(
+        "dst-target: usage: dst-target --run-dir DIR --name NAME; dstd starts it, see 'dstctl add-device --help'");
     return TargetExit.Usage;
 }
 

@@ -1,6 +1,8 @@
 namespace Dst.Target;
 
-/// <summary>Lines for the operator on the inherited stderr. Control threads only; nothing on the road of a request writes.</summary>
+/// <summary>
+/// Lines for the operator on the inherited stderr. Control threads only; nothing on the road of a request writes.
+/// </summary>
 /// <param name="name">Name of the device.</param>
 internal sealed class TargetLog(string name)
 {

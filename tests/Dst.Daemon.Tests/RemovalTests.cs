@@ -54,7 +54,10 @@ public sealed class RemovalTests
         Task<RemovalReport> removal = bed.RemoveAsync("a", "?timeoutMs=60000");
         await Task.Delay(500, TestContext.Current.CancellationToken);
         Assert.False(removal.IsCompleted);
-        Assert.Contains("being removed", (await bed.RemoveFailsAsync("a", HttpStatusCode.Conflict)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "being removed",
+            (await bed.RemoveFailsAsync("a", HttpStatusCode.Conflict)).Message,
+            StringComparison.Ordinal);
         Assert.Equal("live", (await bed.StatusAsync("a")).State);
         File.Delete($"{bed.Fake}/proc/99/fd/3");
         Assert.Empty((await removal).Notes);
@@ -131,7 +134,7 @@ public sealed class RemovalTests
     }
 
     [Fact]
-    public async Task Error_marks_are_cleared_by_the_target()
+    public async Task Error_marks_are_cleared_by_the_target_or_without_one_by_a_helper()
     {
         await using TestBed bed = await TestBed.StartedAsync();
         DeviceStatus status = await bed.AddAsync("a", 5);
@@ -143,10 +146,22 @@ public sealed class RemovalTests
         Assert.Contains("a clear-error fail_pending=False", bed.FakeLog);
         TestBed.Kill(status.Pid!.Value);
         await bed.UntilAsync("a", each => each.State == "failed");
+        await bed.UntilAsync("a", each => each.Reason!.Contains("restart dstd", StringComparison.Ordinal));
+        string marks = bed.Options.State.DeviceMarks("a");
+        foreach ((string body, string operands) in new[] { ("{}", marks), ("{\"index\":1}", $"{marks} 1") })
+        {
+            using HttpResponseMessage cleared = await ClearAsync(bed, body);
+            Assert.Equal(HttpStatusCode.NoContent, cleared.StatusCode);
+            Assert.Equal($"helper clear-error {operands}", bed.FakeLog[^1]);
+        }
+
+        using HttpResponseMessage absent = await ClearAsync(bed, "{\"index\":2}");
+        await TestBed.ReadAsync(absent, HttpStatusCode.NotFound, ControlJson.Default.ControlError);
+        bed.HelperMode("clear-error", "fail");
         using HttpResponseMessage refused = await ClearAsync(bed, "{}");
         ControlError error = await TestBed.ReadAsync(
             refused, HttpStatusCode.InternalServerError, ControlJson.Default.ControlError);
-        Assert.Contains("not running", error.Message, StringComparison.Ordinal);
+        Assert.Contains("device a: fsync: EIO", error.Message, StringComparison.Ordinal);
     }
 
     private static Task<HttpResponseMessage> ClearAsync(TestBed bed, string body) =>

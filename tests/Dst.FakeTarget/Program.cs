@@ -4,9 +4,8 @@ namespace Dst.FakeTarget;
 
 /// <summary>
 /// Stands in for dst-target where there is no ublk. Its folder (variable FAKE_DIR) steers it: a file mode-NAME holds
-/// the misbehaviours of the
-/// target of that device, helper-VERB that of a helper, one word a line; sys/block/ublkbN stands for the kernel device;
-/// log is what was done.
+/// the misbehaviours of the target of that device, helper-VERB that of a helper, one word a line; sys/block/ublkbN
+/// stands for the kernel device; log is what was done.
 /// </summary>
 internal static class Program
 {
@@ -14,14 +13,9 @@ internal static class Program
 
     private static async Task<int> Main(string[] arguments)
     {
-        if (arguments is ["helper", var verb, var operand])
+        if (arguments is ["helper", var verb, .. var operands])
         {
-            return Helper(verb, operand);
-        }
-
-        if (arguments is ["helper", var bare])
-        {
-            return Helper(bare, string.Empty);
+            return Helper(verb, string.Join(' ', operands));
         }
 
         if (arguments is not ["--run-dir", var run, "--name", var name])

@@ -14,8 +14,7 @@ internal sealed record BringUpResult(
 
 /// <summary>
 /// The way from a stored record to a live device, for creation and restore alike (D-02): target process, nodes open and
-/// geometry known,
-/// geometry durable, start. One object a try, used by the worker of one device.
+/// geometry known, geometry durable, start. One object a try, used by the worker of one device.
 /// </summary>
 internal sealed class BringUp(
     DeviceServices services, DeviceRecord stored, Action<DeviceRecord> save, Action<TargetReply> onEvent)
@@ -81,7 +80,8 @@ internal sealed class BringUp(
 
         throw new ControlException(
             ControlErrorCode.TimedOut,
-            $"target (pid {process.Pid}) of device {_name} did not open its socket within {services.Timing.Connect.TotalSeconds:0.#} s");
+            $"target (pid {process.Pid}) of device {_name} did not open its socket "
+            + $"within {services.Timing.Connect.TotalSeconds:0.#} s");
     }
 
     private async Task OpenAsync(TargetSession session, Func<int, ControlError?> claimId, CancellationToken cancel)
@@ -171,8 +171,8 @@ internal static class TargetHelloCheck
 
         if (hello.Protocol is > TargetProtocol.Version or < TargetProtocol.Version - 1)
         {
-            return $"target (pid {hello.Pid}, version {hello.Version}) speaks protocol {hello.Protocol}, this dstd {TargetProtocol.Version}; "
-                + "use the dstd of its version to remove it";
+            return $"target (pid {hello.Pid}, version {hello.Version}) speaks protocol {hello.Protocol}, "
+                + $"this dstd {TargetProtocol.Version}; use the dstd of its version to remove it";
         }
 
         return string.Equals(hello.Name, name, StringComparison.Ordinal)

@@ -16,7 +16,7 @@ internal sealed partial class DeviceWorker
         {
             while (true)
             {
-                await EnterAsync(DeviceState.Starting, Timeout.InfiniteTimeSpan);
+                await _gate.EnterAsync(DeviceState.Starting, Timeout.InfiniteTimeSpan);
                 RestoreOutcome outcome;
                 try
                 {
@@ -24,7 +24,7 @@ internal sealed partial class DeviceWorker
                 }
                 finally
                 {
-                    Leave();
+                    _gate.Leave();
                 }
 
                 if (outcome.Reason is null)
@@ -39,7 +39,12 @@ internal sealed partial class DeviceWorker
                     lastReason = outcome.Reason;
                 }
 
-                Show(view => view with { State = DeviceState.Failed, Reason = outcome.Reason + again, Pid = outcome.Pid });
+                Show(view => view with
+                {
+                    State = DeviceState.Failed,
+                    Reason = outcome.Reason + again,
+                    Pid = outcome.Pid,
+                });
                 if (outcome.Final)
                 {
                     return;

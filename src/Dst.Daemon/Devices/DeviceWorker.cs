@@ -7,17 +7,14 @@ namespace Dst.Daemon.Devices;
 
 /// <summary>
 /// Everything that is done to one device, one operation at a time; a stuck one blocks no other device and no status
-/// (D-09). Any thread may call;
-/// a second operation is refused as busy.
+/// (D-09). Any thread may call; a second operation is refused as busy.
 /// </summary>
 internal sealed partial class DeviceWorker : IDisposable
 {
-    private const string Clearing = "clearing up after its target";
-
     private readonly DeviceServices _services;
     private readonly Action<DeviceWorker> _onGone;
     private readonly Func<DeviceWorker, int, ControlError?> _claimId;
-    private readonly SemaphoreSlim _operation = new(1, 1);
+    private readonly OperationGate _gate;
     private CancellationTokenSource _cancel;
     private readonly CancellationToken _lifetime;
     private readonly QueueAttributes _attributes;
@@ -25,7 +22,6 @@ internal sealed partial class DeviceWorker : IDisposable
     private volatile DeviceView _view;
     private TargetSession? _session;
     private StoredRecord? _stored;
-    private volatile string _doing = "";
     private volatile bool _gone;
 
     /// <summary>Makes a worker that does nothing yet.</summary>
@@ -45,6 +41,7 @@ internal sealed partial class DeviceWorker : IDisposable
     {
         _services = services;
         Name = name;
+        _gate = new OperationGate(name, services.Timing);
         _view = view;
         _onGone = onGone;
         _claimId = claimId;
@@ -75,8 +72,9 @@ internal sealed partial class DeviceWorker : IDisposable
 
     /// <summary>The write cache mode of the kernel device; waits a moment at most.</summary>
     public Task<string?> WriteCacheAsync() =>
-        _view is { IsLive: true, Record.Geometry: { VolatileCache: true, UblkId: var id } } ? _attributes.WriteCacheAsync(id) : Task.FromResult<string?>(
-            null);
+        _view is { IsLive: true, Record.Geometry: { VolatileCache: true, UblkId: var id } }
+            ? _attributes.WriteCacheAsync(id)
+            : Task.FromResult<string?>(null);
 
     /// <summary>Removes the device.</summary>
     /// <param name="force">Whoever uses it, and whatever is lost.</param>
@@ -85,15 +83,15 @@ internal sealed partial class DeviceWorker : IDisposable
     /// <exception cref="ControlException">Why it was not removed.</exception>
     public async Task<RemovalReport> RemoveAsync(bool force, TimeSpan timeout)
     {
-        bool creating = string.Equals(_doing, DeviceState.Creating, StringComparison.Ordinal);
-        bool restoring = string.Equals(_doing, DeviceState.Starting, StringComparison.Ordinal);
+        bool creating = _gate.IsDoing(DeviceState.Creating);
+        bool restoring = _gate.IsDoing(DeviceState.Starting);
         bool giveUp = (creating && force) || restoring || (_stored is not null && _session is null);
         if (giveUp)
         {
             await _cancel.CancelAsync();
         }
 
-        await EnterAsync(DeviceState.Stopping, giveUp ? timeout : TimeSpan.Zero);
+        await _gate.EnterAsync(DeviceState.Stopping, giveUp ? timeout : TimeSpan.Zero);
         try
         {
             if (_gone)
@@ -116,72 +114,42 @@ internal sealed partial class DeviceWorker : IDisposable
         }
         finally
         {
-            Leave();
+            _gate.Leave();
             ResumeRestore();
         }
     }
 
-    /// <summary>Has the target clear the error mark of a node, or of all.</summary>
-    /// <exception cref="ControlException">It is not running, or refused.</exception>
+    /// <summary>Clears the error mark of a node, or of all: the target does, or a helper while there is none.</summary>
+    /// <exception cref="ControlException">Why the mark stays.</exception>
     public async Task ClearErrorAsync(int? nodeIndex)
     {
-        await EnterAsync("clear-error", TimeSpan.Zero);
+        await _gate.EnterAsync("clear-error", TimeSpan.Zero);
         try
         {
-            if (_session is not { } session)
-            {
-                throw new ControlException(
-                    ControlErrorCode.Failure,
-                    $"device {Name} is not running; its error marks can be cleared once it is live again");
-            }
-
-            await session.ReconnectAsync(_lifetime);
-            TargetRequest request = new() { RequestId = 0, Command = TargetProtocol.TargetCommand.ClearError, NodeIndex = nodeIndex };
-            await session.AskAsync(request, "clearing errors of", _services.Timing.Start, _lifetime);
+            await (_session is { } session ? ClearLiveAsync(session, nodeIndex) : ClearDeadAsync(nodeIndex));
         }
         catch (TimeoutException e)
         {
             throw new ControlException(ControlErrorCode.TimedOut, e.Message);
         }
+        catch (IOException e)
+        {
+            throw new ControlException(ControlErrorCode.Failure, $"device {Name}: {e.Message.ReplaceLineEndings(" ")}");
+        }
         finally
         {
-            Leave();
+            _gate.Leave();
         }
     }
 
     /// <summary>Closes the connection to the target, which goes on when it is live.</summary>
     public void Dispose() => _session?.Dispose();
 
-    private async Task EnterAsync(string doing, TimeSpan wait)
-    {
-        // Clearing up after a dead target is nobody's operation and ends soon.
-        bool clearing = string.Equals(_doing, Clearing, StringComparison.Ordinal) && wait != Timeout.InfiniteTimeSpan;
-        if (!await _operation.WaitAsync(clearing ? wait + _services.Timing.Helper : wait))
-        {
-            string what = _doing switch
-            {
-                DeviceState.Creating => "it is being created; remove-device --force gives that up",
-                DeviceState.Starting => "it is being brought back",
-                DeviceState.Stopping => "it is being removed",
-                "" => "another operation has it",
-                var other => $"{other} has it",
-            };
-            throw new ControlException(ControlErrorCode.Busy, $"device {Name} is busy: {what}");
-        }
-
-        _doing = doing;
-    }
-
-    private void Leave()
-    {
-        _doing = "";
-        _operation.Release();
-    }
-
     // A removal that was refused must not end the tries to bring the device back.
     private void ResumeRestore()
     {
-        if (!_gone && _session is null && _stored is { } stored && _cancel.IsCancellationRequested && !_lifetime.IsCancellationRequested)
+        bool givenUp = _cancel.IsCancellationRequested && !_lifetime.IsCancellationRequested;
+        if (!_gone && _session is null && _stored is { } stored && givenUp)
         {
             _cancel = CancellationTokenSource.CreateLinkedTokenSource(_lifetime);
             Restore(stored);
@@ -208,90 +176,6 @@ internal sealed partial class DeviceWorker : IDisposable
         ProgressTotalBytes = reply.ProgressTotalBytes ?? view.ProgressTotalBytes,
         Reason = reply.Waiting ?? view.Reason,
     });
-
-    private async Task CreateAsync(DeviceRecord record)
-    {
-        await EnterAsync(DeviceState.Creating, Timeout.InfiniteTimeSpan);
-        try
-        {
-            try
-            {
-                Save(record);
-            }
-            catch (ControlException)
-            {
-                Vanish();
-                throw;
-            }
-
-            BringUpResult result = await BringUpAsync(record, _cancel.Token);
-            if (result.Error is { } error)
-            {
-                _services.Log.CreationFailed(Name, error.Message);
-                RollBack(error, result.Unclean);
-                throw new ControlException(error.Code, error.Message);
-            }
-        }
-        finally
-        {
-            Leave();
-        }
-    }
-
-    private async Task<BringUpResult> BringUpAsync(DeviceRecord record, CancellationToken cancel)
-    {
-        BringUp way = new(_services, record, Save, OnTargetEvent);
-        BringUpResult result = await way.RunAsync(id => _claimId(this, id), cancel);
-        if (result.Session is { } session)
-        {
-            await RescanAsync(result.BlockDevice);
-            GoLive(session, result.Record, result.BlockDevice);
-            _services.Log.DeviceLive(Name, result.BlockDevice, session.Process.Pid);
-        }
-
-        return result;
-    }
-
-    // U-25: where the kernel was told not to scan for partitions while the device started, it scans now; else this
-    // changes nothing.
-    private async Task RescanAsync(string blockDevice)
-    {
-        try
-        {
-            HelperResult result = await _services.Helpers.RescanAsync(blockDevice);
-            if (result.ExitCode != HelperResult.Done)
-            {
-                _services.Log.DeviceWarning(Name, $"partition table of {blockDevice} was not read: {result.Text}");
-            }
-        }
-        catch (IOException e)
-        {
-            _services.Log.DeviceWarning(Name, e.Message);
-        }
-    }
-
-    private void RollBack(ControlError error, ControlError? unclean)
-    {
-        if (unclean is null)
-        {
-            try
-            {
-                _services.Store.Remove(Name);
-                Vanish();
-                return;
-            }
-            catch (ControlException e)
-            {
-                unclean = e.Error;
-            }
-        }
-
-        Show(view => view with
-        {
-            State = DeviceState.Failed,
-            Reason = $"creation failed ({error.Message}) and is not undone ({unclean.Message}); remove it",
-        });
-    }
 
     private void GoLive(TargetSession session, DeviceRecord record, string blockDevice)
     {
@@ -320,18 +204,17 @@ internal sealed partial class DeviceWorker : IDisposable
     private async Task WatchAsync(TargetSession session)
     {
         await session.Process.Exited;
-        await _operation.WaitAsync(CancellationToken.None);
+        await _gate.EnterAsync(OperationGate.Clearing, Timeout.InfiniteTimeSpan);
         try
         {
             if (ReferenceEquals(_session, session) && !_lifetime.IsCancellationRequested)
             {
-                _doing = Clearing;
                 await BuryAsync(session);
             }
         }
         finally
         {
-            Leave();
+            _gate.Leave();
         }
     }
 

@@ -52,7 +52,9 @@ internal sealed class Leftovers(DaemonOptions options, HelperRunner helpers, Dev
         return problem;
     }
 
-    /// <summary>A target that died before it could say which kernel device it made leaves one that nobody knows by number.</summary>
+    /// <summary>
+    /// A target that died before it could say which kernel device it made leaves one that nobody knows by number.
+    /// </summary>
     private async Task<ControlError?> SweepAsync()
     {
         try
@@ -68,10 +70,11 @@ internal sealed class Leftovers(DaemonOptions options, HelperRunner helpers, Dev
         }
     }
 
-    private int? IdInTree(string name) => int.TryParse(
-        Tolerant.FirstLine($"{options.Run.Device(name)}/{StatusTree.UblkId}"), NumberStyles.None, CultureInfo.InvariantCulture, out int id)
-        ? id
-        : null;
+    private int? IdInTree(string name)
+    {
+        string? text = Tolerant.FirstLine($"{options.Run.Device(name)}/{StatusTree.UblkId}");
+        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int id) ? id : null;
+    }
 
     private async Task<ControlError?> DeleteKernelDeviceAsync(int ublkId)
     {

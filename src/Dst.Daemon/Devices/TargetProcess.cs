@@ -9,8 +9,7 @@ namespace Dst.Daemon.Devices;
 
 /// <summary>
 /// The process that serves one device, started by this daemon or adopted from an earlier one. It outlives the daemon
-/// however that ends:
-/// it has its own session, no pipe to us, and an empty standard input. Any thread.
+/// however that ends: it has its own session, no pipe to us, and an empty standard input. Any thread.
 /// </summary>
 internal sealed class TargetProcess
 {

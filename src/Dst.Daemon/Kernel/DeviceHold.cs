@@ -20,8 +20,7 @@ internal enum HoldOutcome
 
 /// <summary>
 /// A helper process that has a block device open exclusively and flushed, which keeps new mounts and writers of dirty
-/// pages off
-/// until it is let go (U-20). Owned by one removal.
+/// pages off until it is let go (U-20). Owned by one removal.
 /// </summary>
 internal sealed class DeviceHold : IAsyncDisposable
 {
@@ -50,12 +49,13 @@ internal sealed class DeviceHold : IAsyncDisposable
     /// <summary>Waits for a started helper to say that it holds the device.</summary>
     internal static async Task<DeviceHold> TakeAsync(Process process, string blockDevice, TimeSpan limit, ILogger log)
     {
-        Task<string> complaint = process.StandardError.ReadToEndAsync();
-        Task<string?> said = process.StandardOutput.ReadLineAsync();
+        Task<string> complaint = HelperRunner.DrainAsync(process.StandardError);
+        Task<string?> said = FirstLineAsync(process.StandardOutput);
         if (await Task.WhenAny(said, Task.Delay(limit)) != said)
         {
             await HelperRunner.AbandonAsync(process, $"hold {blockDevice}", log);
-            return new(process, blockDevice, log, HoldOutcome.TimedOut, $"flush did not end within {limit.TotalSeconds:0.#} s");
+            string late = $"flush did not end within {limit.TotalSeconds:0.#} s";
+            return new(process, blockDevice, log, HoldOutcome.TimedOut, late);
         }
 
         if (await said is "held")
@@ -65,7 +65,8 @@ internal sealed class DeviceHold : IAsyncDisposable
 
         bool ended = await HelperRunner.EndsAsync(process, ReleaseWait);
         string text = ended ? HelperRunner.FirstLine(await complaint) : "helper closed its output but did not end";
-        HoldOutcome outcome = ended && process.ExitCode == HelperResult.BusyExit ? HoldOutcome.Busy : HoldOutcome.Failed;
+        bool busy = ended && process.ExitCode == HelperResult.BusyExit;
+        HoldOutcome outcome = busy ? HoldOutcome.Busy : HoldOutcome.Failed;
         return new(process, blockDevice, log, outcome, text);
     }
 
@@ -96,5 +97,13 @@ internal sealed class DeviceHold : IAsyncDisposable
         }
 
         _process.Dispose();
+    }
+
+    private static async Task<string?> FirstLineAsync(StreamReader pipe)
+    {
+        using (pipe)
+        {
+            return await pipe.ReadLineAsync();
+        }
     }
 }

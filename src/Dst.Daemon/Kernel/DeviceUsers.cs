@@ -5,8 +5,7 @@ namespace Dst.Daemon.Kernel;
 
 /// <summary>
 /// Who uses a block device, read from procfs and sysfs only, so that asking never waits for the device (U-20). Any
-/// thread; scans are slow, keep
-/// them off timers.
+/// thread; scans are slow, keep them off timers.
 /// </summary>
 /// <param name="procRoot">Where procfs is.</param>
 /// <param name="sysRoot">Where sysfs is.</param>
@@ -44,7 +43,8 @@ internal sealed class DeviceUsers(string procRoot, string sysRoot)
         {
             if (openers.Count < MaxNamed && OpenedBy(process, device) is { } member)
             {
-                openers.Add($"{member} is open in {Tolerant.FirstLine($"{process}/comm") ?? "?"} (pid {Path.GetFileName(process)})");
+                string command = Tolerant.FirstLine($"{process}/comm") ?? "?";
+                openers.Add($"{member} is open in {command} (pid {Path.GetFileName(process)})");
             }
         }
 
@@ -194,7 +194,8 @@ internal sealed class DeviceUsers(string procRoot, string sysRoot)
         foreach (string descriptor in Tolerant.Entries($"{process}/fd"))
         {
             string? target = Tolerant.LinkTarget(descriptor);
-            if (target is null || target.Contains(':', StringComparison.Ordinal) || target.StartsWith("anon_inode", StringComparison.Ordinal))
+            if (target is null || target.Contains(':', StringComparison.Ordinal)
+                || target.StartsWith("anon_inode", StringComparison.Ordinal))
             {
                 continue;
             }

@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.Diagnostics;
+using System.Globalization;
 using Dst.Daemon.Logging;
 
 namespace Dst.Daemon.Kernel;
@@ -19,8 +20,7 @@ internal sealed record HelperResult(int? ExitCode, string Output, string Text)
 
 /// <summary>
 /// Runs everything that may block in the kernel on a device in short processes of their own, so that dstd never ends in
-/// an uninterruptible
-/// wait (U-26, D-09). One that hangs is killed, left behind and reported. Any thread.
+/// an uninterruptible wait (U-26, D-09). One that hangs is killed, left behind and reported. Any thread.
 /// </summary>
 /// <param name="options">Names the programs and their limits.</param>
 /// <param name="log">Told about helpers left behind.</param>
@@ -33,9 +33,20 @@ internal sealed class HelperRunner(DaemonOptions options, ILogger log)
     public Task<HelperResult> DeleteDeviceAsync(int ublkId) =>
         RunAsync(options.TargetBinary, ["helper", "delete-device", $"{ublkId}"], options.Timing.Helper);
 
-    /// <summary>Deletes every kernel device whose DST maker is dead, also those whose number nobody came to know (D-03).</summary>
+    /// <summary>
+    /// Deletes every kernel device whose DST maker is dead, also those whose number nobody came to know (D-03).
+    /// </summary>
     public Task<HelperResult> SweepAsync() =>
         RunAsync(options.TargetBinary, ["helper", "sweep"], options.Timing.Helper);
+
+    /// <summary>Takes error marks of a device away that no target serves (C-16).</summary>
+    /// <param name="marksPath">Its marks file.</param>
+    /// <param name="nodeIndex">The node, or null for all.</param>
+    public Task<HelperResult> ClearErrorAsync(string marksPath, int? nodeIndex)
+    {
+        string[] node = nodeIndex is { } index ? [index.ToString(CultureInfo.InvariantCulture)] : [];
+        return RunAsync(options.TargetBinary, ["helper", "clear-error", marksPath, .. node], options.Timing.Helper);
+    }
 
     /// <summary>Has the kernel read the partition table again (U-25).</summary>
     public Task<HelperResult> RescanAsync(string blockDevice) =>
@@ -55,8 +66,8 @@ internal sealed class HelperRunner(DaemonOptions options, ILogger log)
     {
         using Process process = Start(program, arguments);
         process.StandardInput.Close();
-        Task<string> output = process.StandardOutput.ReadToEndAsync();
-        Task<string> text = process.StandardError.ReadToEndAsync();
+        Task<string> output = DrainAsync(process.StandardOutput);
+        Task<string> text = DrainAsync(process.StandardError);
         if (await EndsAsync(process, limit))
         {
             return new HelperResult(process.ExitCode, await output, FirstLine(await text));
@@ -65,6 +76,18 @@ internal sealed class HelperRunner(DaemonOptions options, ILogger log)
         await AbandonAsync(process, string.Join(' ', arguments), log);
         return new HelperResult(
             null, "", $"helper '{string.Join(' ', arguments)}' did not end within {limit.TotalSeconds:0.#} s");
+    }
+
+    /// <summary>
+    /// Reads to the end and closes: disposal of a <see cref="Process"/> leaves pipes that somebody reads to the
+    /// collector (D-12).
+    /// </summary>
+    internal static async Task<string> DrainAsync(StreamReader pipe)
+    {
+        using (pipe)
+        {
+            return await pipe.ReadToEndAsync();
+        }
     }
 
     internal static async Task<bool> EndsAsync(Process process, TimeSpan limit)

@@ -98,8 +98,7 @@ internal static class Native
 
     /// <summary>
     /// Device number "major:minor" of a block special file, null for anything else. Asks no server and no disk
-    /// (AT_STATX_DONT_SYNC),
-    /// so that a dead file system behind somebody's descriptor cannot hold the caller.
+    /// (AT_STATX_DONT_SYNC), so that a dead file system behind somebody's descriptor cannot hold the caller.
     /// </summary>
     internal static string? BlockDeviceNumber(string path)
     {
@@ -110,7 +109,9 @@ internal static class Native
             return null;
         }
 
-        return $"{BitConverter.ToUInt32(result, StatxRdevOffset)}:{BitConverter.ToUInt32(result, StatxRdevOffset + sizeof(uint))}";
+        uint major = BitConverter.ToUInt32(result, StatxRdevOffset);
+        uint minor = BitConverter.ToUInt32(result, StatxRdevOffset + sizeof(uint));
+        return $"{major}:{minor}";
     }
 
     /// <summary>Text of the last failed call.</summary>

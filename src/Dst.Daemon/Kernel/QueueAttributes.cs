@@ -2,8 +2,7 @@ namespace Dst.Daemon.Kernel;
 
 /// <summary>
 /// The write cache mode that the kernel shows for one device. Reading it takes a lock that a stuck queue may hold, so a
-/// helper reads it (U-13),
-/// and a status waits only a moment for a fresh value. Any thread.
+/// helper reads it (U-13), and a status waits only a moment for a fresh value. Any thread.
 /// </summary>
 /// <param name="helpers">Runs the reading process.</param>
 /// <param name="options">Where sysfs is and how long to wait.</param>

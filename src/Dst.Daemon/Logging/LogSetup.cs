@@ -1,4 +1,6 @@
 using Serilog;
+using Serilog.Configuration;
+using Serilog.Core;
 using Serilog.Events;
 using Serilog.Formatting.Compact;
 using Serilog.Sinks.SystemConsole.Themes;
@@ -13,17 +15,28 @@ internal static class LogSetup
     /// <summary>Logs to standard error, one line an event.</summary>
     /// <param name="json">One JSON document a line instead of text for people.</param>
     /// <param name="level">Least level that is logged.</param>
-    public static Serilog.Core.Logger Create(bool json, LogEventLevel level)
+    public static Logger Create(bool json, LogEventLevel level)
     {
         LoggerConfiguration configuration = new LoggerConfiguration()
             .MinimumLevel.Is(level)
             .MinimumLevel.Override("Microsoft", LogEventLevel.Warning);
-        return json
-            ? configuration.WriteTo.Console(new CompactJsonFormatter(), standardErrorFromLevel: LogEventLevel.Verbose).CreateLogger()
-            : configuration.WriteTo.Console(
-                outputTemplate: HumanTemplate,
-                standardErrorFromLevel: LogEventLevel.Verbose,
-                theme: ConsoleTheme.None,
-                formatProvider: System.Globalization.CultureInfo.InvariantCulture).CreateLogger();
+        ILogEventSink limited = LoggerSinkConfiguration.Wrap(
+            static sink => new LineLimiter(sink, TimeProvider.System), sink => ToConsole(sink, json));
+        return configuration.WriteTo.Sink(limited).CreateLogger();
+    }
+
+    private static void ToConsole(LoggerSinkConfiguration sink, bool json)
+    {
+        if (json)
+        {
+            sink.Console(new CompactJsonFormatter(), standardErrorFromLevel: LogEventLevel.Verbose);
+            return;
+        }
+
+        sink.Console(
+            outputTemplate: HumanTemplate,
+            standardErrorFromLevel: LogEventLevel.Verbose,
+            theme: ConsoleTheme.None,
+            formatProvider: System.Globalization.CultureInfo.InvariantCulture);
     }
 }

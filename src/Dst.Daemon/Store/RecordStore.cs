@@ -26,8 +26,8 @@ internal enum StoreStep
 
 /// <summary>
 /// The device records of one state directory. Whatever interrupts a write, the old or the new generation is found whole
-/// afterwards; a failed write
-/// leaves the old one (D-01, D-23). Calls for one device must not overlap; those of different devices may.
+/// afterwards; a failed write leaves the old one (D-01, D-23). Calls for one device must not overlap; those of
+/// different devices may.
 /// </summary>
 /// <param name="state">The directory; its folders exist.</param>
 /// <param name="fault">For tests: called at every step, may throw.</param>
@@ -143,7 +143,11 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
                 name, previous, $"record {path} is damaged ({problem}); the generation before it is used", null, false),
             RecordVerdict.Newer => new(name, null, null, $"record {path}{PreviousSuffix}: {olderProblem}", true),
             _ => new(
-                name, null, null, $"record {path} is damaged ({problem}), the generation before it too ({olderProblem})", false),
+                name,
+                null,
+                null,
+                $"record {path} is damaged ({problem}), the generation before it too ({olderProblem})",
+                false),
         };
     }
 

@@ -4,8 +4,8 @@ using Dst.IO.Rings;
 namespace Dst.IO.Measure;
 
 /// <summary>
-/// Lets one thread sleep while nothing happens: it arms the signal when it has seen a quiet period, and the first owner thread that sees work wakes it.
-/// While armed or not, a busy owner pays one load per request.
+/// Lets one thread sleep while nothing happens: it arms the signal when it has seen a quiet period, and the first owner
+/// thread that sees work wakes it. While armed or not, a busy owner pays one load per request.
 /// </summary>
 public sealed unsafe class ActivitySignal : IDisposable
 {
@@ -31,7 +31,10 @@ public sealed unsafe class ActivitySignal : IDisposable
         }
     }
 
-    /// <summary>From now on the next <see cref="Touch"/> signals. The caller looks for work once more after this, then waits. Sleeping thread.</summary>
+    /// <summary>
+    /// From now on the next <see cref="Touch"/> signals. The caller looks for work once more after this, then waits.
+    /// Sleeping thread.
+    /// </summary>
     public void Arm() => Interlocked.Exchange(ref _armed, 1);
 
     /// <summary>Ends a <see cref="Wait"/> in any case. Any thread.</summary>

@@ -4,8 +4,8 @@ using System.Runtime.CompilerServices;
 namespace Dst.IO.Measure;
 
 /// <summary>
-/// Durations in buckets whose width is an eighth of their value: 8 buckets per power of two of nanoseconds, up to about 18 minutes. One thread
-/// records, any thread reads: a reader may miss the newest values, never sees torn ones.
+/// Durations in buckets whose width is an eighth of their value: 8 buckets per power of two of nanoseconds, up to about
+/// 18 minutes. One thread records, any thread reads: a reader may miss the newest values, never sees torn ones.
 /// </summary>
 public sealed class LatencyHistogram
 {
@@ -20,7 +20,9 @@ public sealed class LatencyHistogram
     private long _maxNs;
 
     /// <summary>Records one duration. Owner thread.</summary>
-    /// <param name="ticks">Ticks of <see cref="System.Diagnostics.Stopwatch"/>, which are nanoseconds on Linux; negative counts as 0.</param>
+    /// <param name="ticks">
+    /// Ticks of <see cref="System.Diagnostics.Stopwatch"/>, which are nanoseconds on Linux; negative counts as 0.
+    /// </param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Record(long ticks)
     {
@@ -58,7 +60,9 @@ public sealed class LatencyHistogram
         return total;
     }
 
-    /// <summary>Upper bound of the bucket that holds the given share of all durations, in nanoseconds; 0 when there are none.</summary>
+    /// <summary>
+    /// Upper bound of the bucket that holds the given share of all durations, in nanoseconds; 0 when there are none.
+    /// </summary>
     /// <param name="sums">Counts from <see cref="AddTo"/>.</param>
     /// <param name="perMille">Share in thousandths, 1 to 1000.</param>
     public static long PercentileNs(ReadOnlySpan<long> sums, int perMille)
@@ -86,7 +90,9 @@ public sealed class LatencyHistogram
         }
 
         int power = Math.Min(BitOperations.Log2((ulong)ns), PowersMax - 1);
-        long sub = power == PowersMax - 1 && ns >> PowersMax != 0 ? SubBuckets - 1 : (ns >> (power - SubBits)) & (SubBuckets - 1);
+        long sub = power == PowersMax - 1 && ns >> PowersMax != 0
+            ? SubBuckets - 1
+            : (ns >> (power - SubBits)) & (SubBuckets - 1);
         return ((power - SubBits + 1) * SubBuckets) + (int)sub;
     }
 

@@ -3,8 +3,8 @@ using System.Runtime.CompilerServices;
 namespace Dst.IO.Measure;
 
 /// <summary>
-/// Counts of one owner (a queue, or a queue's use of a node) by operation. One thread writes, without locks or fences beyond release; any thread reads
-/// each value whole, though not all of one moment.
+/// Counts of one owner (a queue, or a queue's use of a node) by operation. One thread writes, without locks or fences
+/// beyond release; any thread reads each value whole, though not all of one moment.
 /// </summary>
 public sealed class OperationCounters
 {

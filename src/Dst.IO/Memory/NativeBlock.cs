@@ -7,8 +7,8 @@ namespace Dst.IO.Memory;
 public sealed class NativeMemoryException(string message) : Exception(message);
 
 /// <summary>
-/// Memory outside the managed heap: page-aligned, populated and, when asked, locked (U-08, U-53), left out of core dumps (U-57). It is never
-/// moved, advised or given back while its owner lives.
+/// Memory outside the managed heap: page-aligned, populated and, when asked, locked (U-08, U-53), left out of core
+/// dumps (U-57). It is never moved, advised or given back while its owner lives.
 /// </summary>
 public sealed unsafe class NativeBlock : IDisposable
 {
@@ -45,7 +45,9 @@ public sealed unsafe class NativeBlock : IDisposable
             0);
         if (address is < 0 and > -4096)
         {
-            throw new NativeMemoryException($"{purpose}: {rounded} bytes of memory cannot be had: {Errno.Describe((int)-address)}; use less memory (--memory)");
+            throw new NativeMemoryException(
+                $"{purpose}: {rounded} bytes of memory cannot be had: {Errno.Describe((int)-address)}; "
+                + "use less memory (--memory)");
         }
 
         var block = new NativeBlock(address, rounded);
@@ -56,7 +58,8 @@ public sealed unsafe class NativeBlock : IDisposable
         {
             block.Dispose();
             throw new NativeMemoryException(
-                $"{purpose}: {rounded} bytes cannot be locked: {Errno.Describe(-error)}; raise the limit of locked memory (ulimit -l) or use less (--memory)");
+                $"{purpose}: {rounded} bytes cannot be locked: {Errno.Describe(-error)}; "
+                + "raise the limit of locked memory (ulimit -l) or use less (--memory)");
         }
 
         return block;

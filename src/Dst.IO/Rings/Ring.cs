@@ -4,8 +4,9 @@ using Dst.Interop;
 namespace Dst.IO.Rings;
 
 /// <summary>
-/// One io_uring. The thread that makes it owns it: every member is for that thread alone (SINGLE_ISSUER, U-02), asserted where it is cheap.
-/// Where the kernel has them it is made with SINGLE_ISSUER, COOP_TASKRUN and DEFER_TASKRUN: completions run only inside <see cref="SubmitAndWait"/>.
+/// One io_uring. The thread that makes it owns it: every member is for that thread alone (SINGLE_ISSUER, U-02),
+/// asserted where it is cheap. Where the kernel has them it is made with SINGLE_ISSUER, COOP_TASKRUN and DEFER_TASKRUN:
+/// completions run only inside <see cref="SubmitAndWait"/>.
 /// </summary>
 public sealed unsafe class Ring : IDisposable
 {
@@ -16,8 +17,8 @@ public sealed unsafe class Ring : IDisposable
     public const uint CompletionEntriesMax = 2 * SubmissionEntriesMax;
 
     /// <summary>
-    /// How often in a row a system call may be interrupted or told to come back before the ring is called broken. A signal storm ends
-    /// long before; a kernel that never lets us in must not look like a quiet device.
+    /// How often in a row a system call may be interrupted or told to come back before the ring is called broken. A
+    /// signal storm ends long before; a kernel that never lets us in must not look like a quiet device.
     /// </summary>
     private const int InterruptionsMax = 100_000;
 
@@ -67,7 +68,8 @@ public sealed unsafe class Ring : IDisposable
         _cqes = (IoUringCqe*)At(p.CqOff.Cqes, p.CqEntries * (nuint)sizeof(IoUringCqe));
         if (_sqMask != p.SqEntries - 1 || _cqMask != p.CqEntries - 1)
         {
-            throw new RingException("io_uring: the kernel's masks do not fit its entry counts; this kernel's io_uring cannot be used");
+            throw new RingException(
+                "io_uring: the kernel's masks do not fit its entry counts; this kernel's io_uring cannot be used");
         }
 
         // The index array stays the identity for the life of the ring: entry i of the array names submission entry i.
@@ -93,10 +95,12 @@ public sealed unsafe class Ring : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.SubmissionEntries, SubmissionEntriesMax);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.CompletionEntries, CompletionEntriesMax);
-        const uint Common = IoUringAbi.IORING_SETUP_CQSIZE | IoUringAbi.IORING_SETUP_CLAMP | IoUringAbi.IORING_SETUP_SUBMIT_ALL;
+        const uint Common =
+            IoUringAbi.IORING_SETUP_CQSIZE | IoUringAbi.IORING_SETUP_CLAMP | IoUringAbi.IORING_SETUP_SUBMIT_ALL;
         ReadOnlySpan<uint> wishes =
         [
-            IoUringAbi.IORING_SETUP_SINGLE_ISSUER | IoUringAbi.IORING_SETUP_COOP_TASKRUN | IoUringAbi.IORING_SETUP_DEFER_TASKRUN,
+            IoUringAbi.IORING_SETUP_SINGLE_ISSUER | IoUringAbi.IORING_SETUP_COOP_TASKRUN
+                | IoUringAbi.IORING_SETUP_DEFER_TASKRUN,
             IoUringAbi.IORING_SETUP_COOP_TASKRUN,
             0,
         ];
@@ -131,14 +135,15 @@ public sealed unsafe class Ring : IDisposable
     }
 
     /// <summary>
-    /// The next free submission entry, cleared. When all are taken, what is there is submitted first. The caller fills it before the next
-    /// call on this ring.
+    /// The next free submission entry, cleared. When all are taken, what is there is submitted first. The caller fills
+    /// it before the next call on this ring.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public IoUringSqe* NextSqe()
     {
         AssertOwner();
-        // Acquire: pairs with the kernel's release of sq.head after it has read an entry, so that we may write it again.
+        // Acquire: pairs with the kernel's release of sq.head after it has read an entry, so that we may write it
+        // again.
         if (_tail - Volatile.Read(ref *_sqHead) >= _sqEntries)
         {
             MakeRoom();
@@ -151,8 +156,9 @@ public sealed unsafe class Ring : IDisposable
     }
 
     /// <summary>
-    /// Hands every filled entry to the kernel and waits until at least <paramref name="completions"/> completions are there (0: does not wait,
-    /// but runs what is due). Interruptions are repeated (EINTR), a full completion queue (EBUSY) returns so that the caller reaps first.
+    /// Hands every filled entry to the kernel and waits until at least <paramref name="completions"/> completions are
+    /// there (0: does not wait, but runs what is due). Interruptions are repeated (EINTR), a full completion queue
+    /// (EBUSY) returns so that the caller reaps first.
     /// </summary>
     public void SubmitAndWait(uint completions)
     {
@@ -210,8 +216,9 @@ public sealed unsafe class Ring : IDisposable
     }
 
     /// <summary>
-    /// Registers descriptors as fixed files 0, 1, … of the ring. A file registered here lives until the last operation on it is done,
-    /// whatever becomes of its descriptor: that is what makes a dead owner's lock wait for its writes (U-36, S-09).
+    /// Registers descriptors as fixed files 0, 1, … of the ring. A file registered here lives until the last operation
+    /// on it is done, whatever becomes of its descriptor: that is what makes a dead owner's lock wait for its writes
+    /// (U-36, S-09).
     /// </summary>
     /// <exception cref="RingException">The kernel refuses.</exception>
     public void RegisterFiles(ReadOnlySpan<int> fds)
@@ -235,7 +242,8 @@ public sealed unsafe class Ring : IDisposable
         Unsafe.InitBlockUnaligned(memory, 0, (uint)(sizeof(IoUringProbe) + (Operations * sizeof(IoUringProbeOp))));
         int error = IoUringCalls.Register(_fd, IoUringAbi.IORING_REGISTER_PROBE, memory, Operations);
         var ops = (IoUringProbeOp*)(memory + sizeof(IoUringProbe));
-        return error >= 0 && opcode <= ((IoUringProbe*)memory)->LastOp && (ops[opcode].Flags & IoUringAbi.IO_URING_OP_SUPPORTED) != 0;
+        return error >= 0 && opcode <= ((IoUringProbe*)memory)->LastOp
+            && (ops[opcode].Flags & IoUringAbi.IO_URING_OP_SUPPORTED) != 0;
     }
 
     /// <summary>Gives the ring back. Operations still in the kernel are cancelled by it, after this call.</summary>
@@ -270,28 +278,40 @@ public sealed unsafe class Ring : IDisposable
         const uint Needed = IoUringAbi.IORING_FEAT_SINGLE_MMAP | IoUringAbi.IORING_FEAT_NODROP;
         if ((p.Features & Needed) != Needed)
         {
-            throw new RingException("io_uring: this kernel is too old (no single mapping or no overflow list): Linux 6.12 or newer is needed");
+            throw new RingException(
+                "io_uring: this kernel is too old (no single mapping or no overflow list): "
+                + "Linux 6.12 or newer is needed");
         }
 
         if (p.SqEntries is 0 or > SubmissionEntriesMax || p.CqEntries is 0 or > CompletionEntriesMax)
         {
-            throw new RingException($"io_uring: the kernel answered {p.SqEntries}/{p.CqEntries} entries, which is out of range");
+            throw new RingException(
+                $"io_uring: the kernel answered {p.SqEntries}/{p.CqEntries} entries, which is out of range");
         }
     }
 
     private static nint Map(int fd, nuint lengthBytes, ulong offset, string what)
     {
-        nint address = Libc.Mmap(0, lengthBytes, LinuxAbi.PROT_READ | LinuxAbi.PROT_WRITE, LinuxAbi.MAP_SHARED | LinuxAbi.MAP_POPULATE, fd, (long)offset);
+        nint address = Libc.Mmap(
+            0,
+            lengthBytes,
+            LinuxAbi.PROT_READ | LinuxAbi.PROT_WRITE,
+            LinuxAbi.MAP_SHARED | LinuxAbi.MAP_POPULATE,
+            fd,
+            (long)offset);
         return address is < 0 and > -4096
-            ? throw new RingException($"io_uring: mapping the {what} ({lengthBytes} bytes) failed: {Errno.Describe((int)-address)}")
+            ? throw new RingException(
+                $"io_uring: mapping the {what} ({lengthBytes} bytes) failed: {Errno.Describe((int)-address)}")
             : address;
     }
 
     private uint* Word(uint offsetBytes) => (uint*)At(offsetBytes, sizeof(uint));
 
-    private nint At(uint offsetBytes, nuint lengthBytes) => offsetBytes + lengthBytes <= _ringMemoryBytes && offsetBytes % sizeof(uint) == 0
-        ? _ringMemory + (nint)offsetBytes
-        : throw new RingException($"io_uring: the kernel's offset {offsetBytes} lies outside its mapping of {_ringMemoryBytes} bytes");
+    private nint At(uint offsetBytes, nuint lengthBytes) =>
+        offsetBytes + lengthBytes <= _ringMemoryBytes && offsetBytes % sizeof(uint) == 0
+            ? _ringMemory + (nint)offsetBytes
+            : throw new RingException(
+                $"io_uring: the kernel's offset {offsetBytes} lies outside its mapping of {_ringMemoryBytes} bytes");
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private uint Publish()

@@ -5,7 +5,10 @@ using Dst.IO.Memory;
 
 namespace Dst.IO.Rings;
 
-/// <summary>A party of a ring: it submits operations tagged with its own client number and gets their completions. Loop thread only.</summary>
+/// <summary>
+/// A party of a ring: it submits operations tagged with its own client number and gets their completions. Loop thread
+/// only.
+/// </summary>
 public interface IRingClient
 {
     /// <summary>An operation of this client ended.</summary>
@@ -20,15 +23,20 @@ public interface IRingClient
 }
 
 /// <summary>
-/// One thread, one ring, several clients. The loop blocks nowhere but in the ring (U-02) and allocates nothing. Other threads reach it only
-/// through <see cref="Wake"/>, an eventfd that the ring reads.
+/// One thread, one ring, several clients. The loop blocks nowhere but in the ring (U-02) and allocates nothing. Other
+/// threads reach it only through <see cref="Wake"/>, an eventfd that the ring reads.
 /// </summary>
 public sealed unsafe class RingLoop : IDisposable
 {
-    /// <summary>Most clients of a loop: 64 nodes with two wrappers each, the frontend and the loop itself stay far below.</summary>
+    /// <summary>
+    /// Most clients of a loop: 64 nodes with two wrappers each, the frontend and the loop itself stay far below.
+    /// </summary>
     public const int ClientsMax = 255;
 
-    /// <summary>Completions handled before the ring is entered again, so that new submissions of a busy turn do not wait for all of it.</summary>
+    /// <summary>
+    /// Completions handled before the ring is entered again, so that new submissions of a busy turn do not wait for all
+    /// of it.
+    /// </summary>
     private const int CompletionsPerTurnMax = 256;
 
     private const int TokenBits = 56;
@@ -59,7 +67,9 @@ public sealed unsafe class RingLoop : IDisposable
     /// <summary>The loop's ring.</summary>
     public Ring Ring { get; }
 
-    /// <summary>Time the thread spent outside the kernel's wait, one value a turn: what a device feels as a stall (U-02).</summary>
+    /// <summary>
+    /// Time the thread spent outside the kernel's wait, one value a turn: what a device feels as a stall (U-02).
+    /// </summary>
     public LatencyHistogram TurnTime { get; } = new();
 
     /// <summary>Adds a client. Loop thread, before <see cref="Run"/>.</summary>
@@ -108,14 +118,20 @@ public sealed unsafe class RingLoop : IDisposable
     /// <summary>Ends <see cref="Run"/> after the current turn. Loop thread.</summary>
     public void Stop() => _stopped = true;
 
-    /// <summary>Makes the loop call <see cref="IRingClient.OnWake"/> of every client soon. Any thread; several calls may become one.</summary>
+    /// <summary>
+    /// Makes the loop call <see cref="IRingClient.OnWake"/> of every client soon. Any thread; several calls may become
+    /// one.
+    /// </summary>
     public void Wake()
     {
         ulong one = 1;
         _ = Libc.Write(_wakeFd, &one, sizeof(ulong));
     }
 
-    /// <summary>Closes ring and eventfd. After <see cref="Run"/> has returned and no other thread calls <see cref="Wake"/> any more.</summary>
+    /// <summary>
+    /// Closes ring and eventfd. After <see cref="Run"/> has returned and no other thread calls <see cref="Wake"/> any
+    /// more.
+    /// </summary>
     public void Dispose()
     {
         Ring.Dispose();

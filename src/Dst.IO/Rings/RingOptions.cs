@@ -3,10 +3,15 @@ namespace Dst.IO.Rings;
 /// <summary>How a ring is made.</summary>
 public readonly record struct RingOptions
 {
-    /// <summary>Submission entries, 1 to <see cref="Ring.SubmissionEntriesMax"/>; the kernel rounds up to a power of two.</summary>
+    /// <summary>
+    /// Submission entries, 1 to <see cref="Ring.SubmissionEntriesMax"/>; the kernel rounds up to a power of two.
+    /// </summary>
     public required uint SubmissionEntries { get; init; }
 
-    /// <summary>Completion entries: at least the number of operations that can be in the kernel at once, so that it never overflows.</summary>
+    /// <summary>
+    /// Completion entries: at least the number of operations that can be in the kernel at once, so that it never
+    /// overflows.
+    /// </summary>
     public required uint CompletionEntries { get; init; }
 
     /// <summary>Entries of 128 bytes, which ublk's control commands need (U-03).</summary>

@@ -4,9 +4,13 @@ namespace Dst.Nodes.Backings;
 
 /// <summary>What fallocate can do on a file system.</summary>
 /// <param name="CanPunch">Ranges can be given back.</param>
-/// <param name="CanZero">Ranges can be zeroed.</param>
+/// <param name="CanZero">Ranges can be zeroed; they stay allocated.</param>
 /// <param name="GranularityBytes">Block of the file system.</param>
-internal readonly record struct FileAbilities(bool CanPunch, bool CanZero, int GranularityBytes);
+internal readonly record struct FileAbilities(bool CanPunch, bool CanZero, int GranularityBytes)
+{
+    /// <summary>Whether a file can discard: one that keeps its room by zeroing, any other by punching (C-18).</summary>
+    public bool CanDiscard(bool keepsAllocation) => keepsAllocation ? CanZero : CanPunch;
+}
 
 /// <summary>Finds what a file can do without touching its data.</summary>
 internal static class AbilityProbe
@@ -65,5 +69,7 @@ internal static class AbilityProbe
     }
 
     private static int Granularity(int fd) =>
-        Libc.Fstatfs(fd, out StatFs statFs) == 0 && statFs.BlockSize is >= 512 and <= 1 << 30 ? (int)statFs.BlockSize : 4096;
+        Libc.Fstatfs(fd, out StatFs statFs) == 0 && statFs.BlockSize is >= 512 and <= 1 << 30
+            ? (int)statFs.BlockSize
+            : 4096;
 }

@@ -23,7 +23,9 @@ public sealed class Backing : IDisposable
     /// <summary>I/O goes past the page cache and has to keep the alignments.</summary>
     public required bool IsDirect { get; init; }
 
-    /// <summary>Usable bytes from <see cref="OffsetBytes"/> on, at least one block; not rounded to anything (C-19).</summary>
+    /// <summary>
+    /// Usable bytes from <see cref="OffsetBytes"/> on, at least one block; not rounded to anything (C-19).
+    /// </summary>
     public required long SizeBytes { get; init; }
 
     /// <summary>Where the data begins; a multiple of <see cref="BlockSizeBytes"/>, 0 for disks.</summary>
@@ -32,16 +34,26 @@ public sealed class Backing : IDisposable
     /// <summary>Length of the file or disk itself when it was opened.</summary>
     public required long LengthBytes { get; init; }
 
-    /// <summary>512 or 4096: every offset and length of I/O has to be a multiple, and every address where direct (C-13).</summary>
+    /// <summary>
+    /// 512 or 4096: every offset and length of I/O has to be a multiple, and every address where direct (C-13).
+    /// </summary>
     public required int BlockSizeBytes { get; init; }
 
     /// <summary>Multiple that addresses of buffers have to be; at most <see cref="BlockSizeBytes"/>.</summary>
     public required int MemoryAlignmentBytes { get; init; }
 
-    /// <summary>Completed writes are lost with the power until a flush; true for every file and every disk that does not deny it.</summary>
+    /// <summary>
+    /// Completed writes are lost with the power until a flush; true for every file and every disk that does not deny
+    /// it.
+    /// </summary>
     public required bool VolatileCache { get; init; }
 
-    /// <summary>Ranges can be given back to the file system or disk; never on a read-only volume.</summary>
+    /// <summary>
+    /// The file owns the room it will ever need and keeps it: a discard zeroes the range without giving it back (C-18).
+    /// </summary>
+    public bool KeepsAllocation { get; init; }
+
+    /// <summary>Ranges can be discarded; never on a read-only volume.</summary>
     public required bool CanDiscard { get; init; }
 
     /// <summary>Unit in which discards do something, bytes; 0 where <see cref="CanDiscard"/> is false.</summary>

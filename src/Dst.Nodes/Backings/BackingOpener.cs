@@ -8,7 +8,9 @@ namespace Dst.Nodes.Backings;
 /// </summary>
 public static class BackingOpener
 {
-    /// <summary>Opens a file, or makes it when a size is given and it is not there (D-10, D-11, U-28, C-13, C-18, C-20).</summary>
+    /// <summary>
+    /// Opens a file, or makes it when a size is given and it is not there (D-10, D-11, U-28, C-13, C-18, C-20).
+    /// </summary>
     /// <param name="spec">What the user wrote.</param>
     /// <param name="request">What the device wants.</param>
     /// <returns>The backing; the caller disposes it.</returns>

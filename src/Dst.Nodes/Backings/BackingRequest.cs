@@ -8,7 +8,9 @@ public interface IBackingEvents
     /// <param name="totalBytes">Bytes of the whole file.</param>
     void Progress(long doneBytes, long totalBytes);
 
-    /// <summary>The backing is held by someone else and is waited for; said at once and then every ten seconds.</summary>
+    /// <summary>
+    /// The backing is held by someone else and is waited for; said at once and then every ten seconds.
+    /// </summary>
     /// <param name="text">One line: what is waited for and who holds it.</param>
     void Waiting(string text);
 }
@@ -25,10 +27,14 @@ public readonly record struct BackingRequest
     /// </summary>
     public bool Restore { get; init; }
 
-    /// <summary>With <see cref="Restore"/>: what <see cref="Backing.Identity"/> said at creation; null compares nothing.</summary>
+    /// <summary>
+    /// With <see cref="Restore"/>: what <see cref="Backing.Identity"/> said at creation; null compares nothing.
+    /// </summary>
     public string? ExpectedIdentity { get; init; }
 
-    /// <summary>Fewest usable bytes; with <see cref="Restore"/> the size stored at creation. 0 asks for one block.</summary>
+    /// <summary>
+    /// Fewest usable bytes; with <see cref="Restore"/> the size stored at creation. 0 asks for one block.
+    /// </summary>
     public long MinimumSizeBytes { get; init; }
 
     /// <summary>Who is told of progress and waiting, or null.</summary>
@@ -37,6 +43,8 @@ public readonly record struct BackingRequest
     /// <summary>Says of a ublk id whether it is a DST device; null takes every ublk disk for one (U-28).</summary>
     public Func<int, bool>? IsDstDevice { get; init; }
 
-    /// <summary>Ends waiting and filling with <see cref="OperationCanceledException"/>; nothing is left behind.</summary>
+    /// <summary>
+    /// Ends waiting and filling with <see cref="OperationCanceledException"/>; nothing is left behind.
+    /// </summary>
     public CancellationToken CancellationToken { get; init; }
 }

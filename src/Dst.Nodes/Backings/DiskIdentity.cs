@@ -100,7 +100,9 @@ internal sealed class DiskIdentity(HostView host, Func<string, string?> fileIden
         host.Lines($"/run/udev/data/b{disk.Number}")
             .FirstOrDefault(l => l.StartsWith($"E:{key}=", StringComparison.Ordinal))?[(key.Length + 3)..];
 
-    /// <summary>Makers pad with blanks and worse; one underscore stands for each run of what is not printable.</summary>
+    /// <summary>
+    /// Makers pad with blanks and worse; one underscore stands for each run of what is not printable.
+    /// </summary>
     private static string Clean(string text)
     {
         StringBuilder clean = new(text.Length);

@@ -36,13 +36,18 @@ internal sealed record FileFacts
     /// <summary>Length in bytes.</summary>
     public long SizeBytes { get; init; }
 
+    /// <summary>Bytes of its file system that it occupies, holes left out and preallocated ranges counted.</summary>
+    public long AllocatedBytes { get; init; }
+
     /// <summary>Birth time, seconds since 1970 and nanoseconds; null where the file system has none.</summary>
     public (long Seconds, uint Nanoseconds)? Birth { get; init; }
 
     /// <summary>Number of the mount in /proc/self/mountinfo, or null.</summary>
     public ulong? MountId { get; init; }
 
-    /// <summary>Alignment of direct I/O in bytes, offset and memory; null where not reported, zeros where it cannot be done.</summary>
+    /// <summary>
+    /// Alignment of direct I/O in bytes, offset and memory; null where not reported, zeros where it cannot be done.
+    /// </summary>
     public (uint Offset, uint Memory)? DirectAlignment { get; init; }
 
     /// <summary>Kind only: the S_IFMT bits.</summary>

@@ -2,13 +2,17 @@ using System.Globalization;
 
 namespace Dst.Nodes.Backings;
 
-/// <summary>Finds who uses a file or disk, for messages. Best effort: an empty answer means that nobody was found.</summary>
+/// <summary>
+/// Finds who uses a file or disk, for messages. Best effort: an empty answer means that nobody was found.
+/// </summary>
 /// <param name="host">Where to look.</param>
 internal sealed class Holders(HostView host)
 {
     private const int MaxDescriptors = 200_000;
 
-    /// <summary>Uses of a file or disk that no lock shows: loop devices, swap, image mounts. Null when there are none.</summary>
+    /// <summary>
+    /// Uses of a file or disk that no lock shows: loop devices, swap, image mounts. Null when there are none.
+    /// </summary>
     public string? OtherUse(FileFacts facts)
     {
         foreach (string name in host.List("/sys/block").Where(n => n.StartsWith("loop", StringComparison.Ordinal)))
@@ -102,7 +106,9 @@ internal sealed class Holders(HostView host)
         }
     }
 
-    /// <summary>Descriptors of sockets and pipes are not asked, and of files only those with the lock that is looked for.</summary>
+    /// <summary>
+    /// Descriptors of sockets and pipes are not asked, and of files only those with the lock that is looked for.
+    /// </summary>
     private bool IsCandidate(int pid, string fd, bool mustLock) =>
         mustLock
             ? host.Lines($"/proc/{pid}/fdinfo/{fd}").Any(l => l.StartsWith("lock:", StringComparison.Ordinal))

@@ -17,8 +17,8 @@ internal readonly record struct IoAlignment(int BlockSizeBytes, int MemoryBytes)
     public static IoAlignment Buffered => new(MinBytes, 1);
 
     /// <summary>
-    /// Makes a device's block out of what was found: 512 or 4096, nothing between. A leg may begin at any block inside a
-    /// request's buffer, so blocks are also multiples of what addresses have to be.
+    /// Makes a device's block out of what was found: 512 or 4096, nothing between. A leg may begin at any block inside
+    /// a request's buffer, so blocks are also multiples of what addresses have to be.
     /// </summary>
     /// <returns>The alignment, or null where more than 4096 is wanted.</returns>
     public static IoAlignment? From(long offsetBytes, long memoryBytes)

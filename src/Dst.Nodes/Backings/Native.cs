@@ -11,10 +11,15 @@ internal static class Native
 
     private const int MaxLinkBytes = 4096;
 
+    /// <summary>Unit of stx_blocks, whatever the file system's own.</summary>
+    private const int StatBlockBytes = 512;
+
     private const int MaxInterrupts = 1000;
 
     /// <summary>Finds what a path leads to without opening it: neither FIFO nor device notices (D-10).</summary>
-    /// <returns>A descriptor that only names the file, or -errno; -ELOOP for ways through /proc/PID/fd and the like.</returns>
+    /// <returns>
+    /// A descriptor that only names the file, or -errno; -ELOOP for ways through /proc/PID/fd and the like.
+    /// </returns>
     public static int Locate(string path, bool directory = false) =>
         Libc.Openat2(
             LinuxAbi.AT_FDCWD,
@@ -41,7 +46,9 @@ internal static class Native
     public static string? PathOf(int fd)
     {
         string? path = ReadLink(SelfPath(fd));
-        return path is null || !path.StartsWith('/') || path.EndsWith(" (deleted)", StringComparison.Ordinal) ? null : path;
+        return path is null || !path.StartsWith('/') || path.EndsWith(" (deleted)", StringComparison.Ordinal)
+            ? null
+            : path;
     }
 
     /// <summary>What a symbolic link says, or null.</summary>
@@ -69,7 +76,9 @@ internal static class Native
         return result;
     }
 
-    /// <summary>Sets, looks at or removes the lock of a whole file, held by the descriptor's open file description.</summary>
+    /// <summary>
+    /// Sets, looks at or removes the lock of a whole file, held by the descriptor's open file description.
+    /// </summary>
     public static int Lock(int fd, int command, short type, out int holderPid)
     {
         FileLock range = new() { Type = type };
@@ -113,6 +122,7 @@ internal static class Native
         Disk = new DeviceNumber(raw.RdevMajor, raw.RdevMinor),
         Inode = raw.Ino,
         SizeBytes = (long)raw.Size,
+        AllocatedBytes = (long)raw.Blocks * StatBlockBytes,
         Birth = (raw.Mask & LinuxAbi.STATX_BTIME) != 0 ? (raw.Btime.TvSec, raw.Btime.TvNsec) : null,
         MountId = (raw.Mask & LinuxAbi.STATX_MNT_ID) != 0 ? raw.MntId : null,
         DirectAlignment = (raw.Mask & LinuxAbi.STATX_DIOALIGN) != 0 ? (raw.DioOffsetAlign, raw.DioMemAlign) : null,

@@ -1,6 +1,8 @@
 namespace Dst.Nodes.Backings;
 
-/// <summary>A block device, disk or partition, as /sys shows it. Reads again each time it is asked. Any thread.</summary>
+/// <summary>
+/// A block device, disk or partition, as /sys shows it. Reads again each time it is asked. Any thread.
+/// </summary>
 internal sealed class SysfsDisk
 {
     private readonly HostView _host;

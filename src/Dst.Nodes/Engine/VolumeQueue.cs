@@ -8,8 +8,9 @@ using Dst.Nodes.Legs;
 namespace Dst.Nodes.Engine;
 
 /// <summary>
-/// The engine of one queue: turns each request into a transaction, sends its legs to the nodes, and gives the result back when the last leg is final. Owned by
-/// the queue thread; allocates nothing after construction, takes no lock, never waits.
+/// The engine of one queue: turns each request into a transaction, sends its legs to the nodes, and gives the result
+/// back when the last leg is final. Owned by the queue thread; allocates nothing after construction, takes no lock,
+/// never waits.
 /// </summary>
 public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDisposable
 {
@@ -37,7 +38,13 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
     /// <param name="nodes">The nodes in the order of the map.</param>
     /// <param name="queue">Index, depth and fixed files of the queue.</param>
     /// <param name="activity">Told when a request begins or ends; may be null.</param>
-    public VolumeQueue(RingLoop loop, VolumeMap map, FlushLedger ledger, IReadOnlyList<Node> nodes, in VolumeQueueOptions queue, ActivitySignal? activity)
+    public VolumeQueue(
+        RingLoop loop,
+        VolumeMap map,
+        FlushLedger ledger,
+        IReadOnlyList<Node> nodes,
+        in VolumeQueueOptions queue,
+        ActivitySignal? activity)
     {
         _transactions = new TransactionTable(map, ledger, queue.QueueIndex, queue.DepthTags, queue.ReadOnly);
         _legsPerTag = Math.Max(VolumeLimits.RangeLegsMax, map.NodeCount);
@@ -75,7 +82,8 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
     public void Connect(IRequestCompletion completion) => _completion = completion;
 
     /// <summary>
-    /// From now on every request fails, and what nodes merely hold back ends with an error (U-21). Any thread; takes effect when the loop is woken.
+    /// From now on every request fails, and what nodes merely hold back ends with an error (U-21). Any thread; takes
+    /// effect when the loop is woken.
     /// </summary>
     public void FailFromNowOn() => Volatile.Write(ref _failing, 1);
 
@@ -110,7 +118,8 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
     {
         ref LegSlot leg = ref _slots[slot];
         Dst.Core.Must.Be(leg.Node != FreeSlot, "a leg was reported done twice");
-        _nodeCounters[leg.Node].End((int)leg.Operation, leg.LengthBytes, status == DstStatus.Ok, nowTicks - leg.StartTicks);
+        _nodeCounters[leg.Node].End(
+            (int)leg.Operation, leg.LengthBytes, status == DstStatus.Ok, nowTicks - leg.StartTicks);
         leg.Node = FreeSlot;
         int tag = slot / _legsPerTag;
         if (_transactions.LegDone(tag, slot % _legsPerTag, status, out DstStatus final))
@@ -120,7 +129,8 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
     }
 
     /// <inheritdoc/>
-    public void OnCompletion(ulong token, int result, long nowTicks) => Dst.Core.Must.Fail("the engine has no operations of its own");
+    public void OnCompletion(ulong token, int result, long nowTicks) =>
+        Dst.Core.Must.Fail("the engine has no operations of its own");
 
     /// <inheritdoc/>
     public void OnWake(long nowTicks)
@@ -172,6 +182,8 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
 /// <summary>A queue as its engine needs to know it.</summary>
 /// <param name="QueueIndex">Index of the queue.</param>
 /// <param name="DepthTags">Tags of the queue.</param>
-/// <param name="FirstFileIndex">Fixed file of the first node that has one; the others follow in the order of the map.</param>
+/// <param name="FirstFileIndex">
+/// Fixed file of the first node that has one; the others follow in the order of the map.
+/// </param>
 /// <param name="ReadOnly">Changes are refused.</param>
 public readonly record struct VolumeQueueOptions(int QueueIndex, int DepthTags, int FirstFileIndex, bool ReadOnly);

@@ -4,7 +4,9 @@ using Dst.Nodes.Legs;
 
 namespace Dst.Nodes.Faults;
 
-/// <summary>Test node: fails the requests that its rule names, before the node inside sees them. The count runs over all queues.</summary>
+/// <summary>
+/// Test node: fails the requests that its rule names, before the node inside sees them. The count runs over all queues.
+/// </summary>
 /// <param name="rule">Which requests, and how.</param>
 /// <param name="inner">The node inside.</param>
 public sealed class ErrorNode(ErrorRule rule, Node inner) : WrapperNode(inner)
@@ -20,9 +22,11 @@ public sealed class ErrorNode(ErrorRule rule, Node inner) : WrapperNode(inner)
     public override string Address => $"{Rule},{Inner.Type}:{Inner.Address}";
 
     /// <inheritdoc/>
-    public override NodeQueue CreateQueue(in NodeQueueContext context) => new ErrorQueue(this, Inner.CreateQueue(context), context);
+    public override NodeQueue CreateQueue(in NodeQueueContext context) =>
+        new ErrorQueue(this, Inner.CreateQueue(context), context);
 
-    private bool Fails(in LegSlot leg) => Rule.Matches(leg.Operation, leg.Flags) && Rule.Fails(Interlocked.Increment(ref _matches));
+    private bool Fails(in LegSlot leg) =>
+        Rule.Matches(leg.Operation, leg.Flags) && Rule.Fails(Interlocked.Increment(ref _matches));
 
     private sealed class ErrorQueue(ErrorNode node, NodeQueue inner, NodeQueueContext context) : NodeQueue
     {

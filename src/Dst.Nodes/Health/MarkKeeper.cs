@@ -6,8 +6,9 @@ using Dst.Nodes.Marks;
 namespace Dst.Nodes.Health;
 
 /// <summary>
-/// The thread that makes poison durable (C-16, S-24): queue threads report a failed flush and hold it, this thread writes the mark and wakes them to answer.
-/// It also takes marks away when an operator says so. Nothing else touches the marks file while a target lives.
+/// The thread that makes poison durable (C-16, S-24): queue threads report a failed flush and hold it, this thread
+/// writes the mark and wakes them to answer. It also takes marks away when an operator says so. Nothing else touches
+/// the marks file while a target lives; without one a helper does.
 /// </summary>
 public sealed class MarkKeeper : IDisposable
 {
@@ -48,7 +49,9 @@ public sealed class MarkKeeper : IDisposable
         _thread.Start();
     }
 
-    /// <summary>Takes marks away, durably, and lets flushes through again. Control thread; waits for the keeper.</summary>
+    /// <summary>
+    /// Takes marks away, durably, and lets flushes through again. Control thread; waits for the keeper.
+    /// </summary>
     /// <param name="nodeIndex">The node, or null for all.</param>
     /// <returns>0, or -errno of the write that failed; the mark then stays.</returns>
     public int Clear(int? nodeIndex)
@@ -101,7 +104,9 @@ public sealed class MarkKeeper : IDisposable
                 if (error < 0)
                 {
                     // Without the mark a successor would say that all is well: better no device than that (N-10).
-                    Environment.FailFast($"node {i}: flush failed ({Errno.Name(errno)}) and its mark cannot be written: {Errno.Describe(-error)}");
+                    Environment.FailFast(
+                        $"node {i}: flush failed ({Errno.Name(errno)}) and its mark cannot be written: "
+                        + $"{Errno.Describe(-error)}");
                 }
 
                 node.SetPoisoned(errno);

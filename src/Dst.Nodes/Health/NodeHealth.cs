@@ -14,8 +14,9 @@ public enum NodeHealthState
 }
 
 /// <summary>
-/// Poison of one node (C-16, S-24): the kernel reports a failed write-back once, so after it no later flush can be believed. Queue threads report the
-/// failure, the keeper makes it durable and says so, queue threads then answer. All members any thread.
+/// Poison of one node (C-16, S-24): the kernel reports a failed write-back once, so after it no later flush can be
+/// believed. Queue threads report the failure, the keeper makes it durable and says so, queue threads then answer. All
+/// members any thread.
 /// </summary>
 /// <param name="keeperSignal">Wakes the keeper.</param>
 public sealed class NodeHealth(Action keeperSignal)
@@ -34,7 +35,8 @@ public sealed class NodeHealth(Action keeperSignal)
     {
         // The errno may be overwritten by a second queue's report; either is true.
         Volatile.Write(ref _errno, errno);
-        if (Interlocked.CompareExchange(ref _state, (int)NodeHealthState.Marking, (int)NodeHealthState.Live) == (int)NodeHealthState.Live)
+        const int Live = (int)NodeHealthState.Live;
+        if (Interlocked.CompareExchange(ref _state, (int)NodeHealthState.Marking, Live) == Live)
         {
             keeperSignal();
         }
@@ -48,7 +50,8 @@ public sealed class NodeHealth(Action keeperSignal)
     }
 
     /// <summary>
-    /// The mark was taken away by an operator. Keeper thread. Only a marked node becomes live: a failure reported meanwhile is still to be marked.
+    /// The mark was taken away by an operator. Keeper thread. Only a marked node becomes live: a failure reported
+    /// meanwhile is still to be marked.
     /// </summary>
     internal void SetLive() =>
         Interlocked.CompareExchange(ref _state, (int)NodeHealthState.Live, (int)NodeHealthState.Poisoned);

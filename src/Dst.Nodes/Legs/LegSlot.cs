@@ -3,8 +3,8 @@ using Dst.Core.Requests;
 namespace Dst.Nodes.Legs;
 
 /// <summary>
-/// One leg on its way through a node. A queue has one slot for each leg that all its tags can have at once; the node that a leg goes to
-/// is the only one to use its slot until it reports the leg done. Queue thread.
+/// One leg on its way through a node. A queue has one slot for each leg that all its tags can have at once; the node
+/// that a leg goes to is the only one to use its slot until it reports the leg done. Queue thread.
 /// </summary>
 public struct LegSlot
 {

@@ -63,6 +63,9 @@ public sealed class BackingNode : Node
     /// <summary>It is a disk, not a file.</summary>
     internal bool IsDisk => _backing.IsBlockDevice;
 
+    /// <summary>A discard must leave its range allocated (C-18).</summary>
+    internal bool KeepsAllocation => _backing.KeepsAllocation;
+
     /// <summary>I/O goes past the page cache.</summary>
     internal bool IsDirect => _backing.IsDirect;
 
@@ -70,8 +73,8 @@ public sealed class BackingNode : Node
     public override NodeQueue CreateQueue(in NodeQueueContext context) => new BackingQueue(this, context);
 
     /// <summary>
-    /// Claims the right to flush. One flush is with the kernel at a time, over all queues: the kernel tells a failed write-back to one caller only, and with
-    /// two flushes under way the other would be told that all is well (C-16).
+    /// Claims the right to flush. One flush is with the kernel at a time, over all queues: the kernel tells a failed
+    /// write-back to one caller only, and with two flushes under way the other would be told that all is well (C-16).
     /// </summary>
     internal bool TryClaimFlush(int queueIndex)
     {
@@ -80,13 +83,16 @@ public sealed class BackingNode : Node
             return true;
         }
 
-        // Full fence between announcing ourselves and looking again; pairs with the exchanges in ReleaseFlush: either the owner
-        // sees us waiting, or we see it gone.
+        // Full fence between announcing ourselves and looking again; pairs with the exchanges in ReleaseFlush: either
+        // the owner sees us waiting, or we see it gone.
         Interlocked.Exchange(ref _flushWaiters, 1);
         return Interlocked.CompareExchange(ref _flushOwner, queueIndex + 1, 0) == 0;
     }
 
-    /// <summary>Gives the right to flush back and wakes the queues that wait for it. The outcome is in <see cref="Health"/> by then.</summary>
+    /// <summary>
+    /// Gives the right to flush back and wakes the queues that wait for it. The outcome is in <see cref="Health"/> by
+    /// then.
+    /// </summary>
     internal void ReleaseFlush()
     {
         Interlocked.Exchange(ref _flushOwner, 0);

@@ -8,12 +8,15 @@ using Dst.Nodes.Legs;
 namespace Dst.Nodes.Local;
 
 /// <summary>
-/// One queue's I/O on a local file or disk: every operation is an entry of the queue's own ring, nothing here blocks. Results are full length or an error
-/// (U-07); flushes of one node never overlap (C-16).
+/// One queue's I/O on a local file or disk: every operation is an entry of the queue's own ring, nothing here blocks.
+/// Results are full length or an error (U-07); flushes of one node never overlap (C-16).
 /// </summary>
 internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
 {
-    /// <summary>Transfers of one leg that ended early or were interrupted; a disk that makes less progress is reported as broken.</summary>
+    /// <summary>
+    /// Transfers of one leg that ended early or were interrupted; a disk that makes less progress is reported as
+    /// broken.
+    /// </summary>
     private const int RepeatsMax = 64;
 
     /// <summary>Token of the one flush that this queue may have with the kernel; slots are smaller.</summary>
@@ -76,7 +79,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
                 IssueDiscard(slot);
                 break;
             case Operation.WriteZeroes:
-                IssueFallocate(slot, BlockAbi.FALLOC_FL_ZERO_RANGE | BlockAbi.FALLOC_FL_KEEP_SIZE);
+                IssueFallocate(slot, BlockAbi.FALLOC_FL_ZERO_RANGE);
                 break;
             case Operation.Flush:
                 AwaitFlush(slot, nowTicks);
@@ -123,7 +126,8 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
     }
 
     /// <summary>FUA on a poisoned node fails like FLUSH does (C-16).</summary>
-    private bool MustFail(RequestFlags flags) => (flags & RequestFlags.Fua) != RequestFlags.None && _health.State != NodeHealthState.Live;
+    private bool MustFail(RequestFlags flags) =>
+        (flags & RequestFlags.Fua) != RequestFlags.None && _health.State != NodeHealthState.Live;
 
     private IoUringSqe* NewEntry(int slot, uint opcode)
     {
@@ -138,11 +142,13 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
     private void IssueTransfer(int slot)
     {
         ref LegSlot leg = ref _slots[slot];
-        IoUringSqe* sqe = NewEntry(slot, leg.Operation == Operation.Read ? IoUringAbi.IORING_OP_READ : IoUringAbi.IORING_OP_WRITE);
+        IoUringSqe* sqe = NewEntry(
+            slot, leg.Operation == Operation.Read ? IoUringAbi.IORING_OP_READ : IoUringAbi.IORING_OP_WRITE);
         sqe->Off = (ulong)(_node.BaseBytes + leg.OffsetBytes);
         sqe->Addr = (ulong)leg.Buffer;
         sqe->Len = (uint)leg.RemainingBytes;
-        // A buffered write with DSYNC would eat the report of an earlier failed write-back: there FUA is a write and then a flush.
+        // A buffered write with DSYNC would eat the report of an earlier failed write-back: there FUA is a write and
+        // then a flush.
         if ((leg.Flags & RequestFlags.Fua) != RequestFlags.None && _node.IsDirect)
         {
             sqe->OpFlags = BlockAbi.RWF_DSYNC;
@@ -153,7 +159,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
     {
         if (!_node.IsDisk)
         {
-            IssueFallocate(slot, BlockAbi.FALLOC_FL_PUNCH_HOLE | BlockAbi.FALLOC_FL_KEEP_SIZE);
+            IssueFallocate(slot, _node.KeepsAllocation ? BlockAbi.FALLOC_FL_ZERO_RANGE : BlockAbi.FALLOC_FL_PUNCH_HOLE);
             return;
         }
 
@@ -170,7 +176,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
         IoUringSqe* sqe = NewEntry(slot, IoUringAbi.IORING_OP_FALLOCATE);
         sqe->Off = (ulong)(_node.BaseBytes + leg.OffsetBytes);
         sqe->Addr = (ulong)leg.LengthBytes;
-        sqe->Len = (uint)mode;
+        sqe->Len = (uint)(mode | BlockAbi.FALLOC_FL_KEEP_SIZE);
     }
 
     private void Reissue(int slot)
@@ -181,7 +187,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
         }
         else
         {
-            IssueFallocate(slot, BlockAbi.FALLOC_FL_ZERO_RANGE | BlockAbi.FALLOC_FL_KEEP_SIZE);
+            IssueFallocate(slot, BlockAbi.FALLOC_FL_ZERO_RANGE);
         }
     }
 
@@ -194,7 +200,9 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
             return;
         }
 
-        Must.Be(result <= leg.RemainingBytes, $"node {leg.Node} slot {slot}: the kernel moved {result} of {leg.RemainingBytes} bytes");
+        Must.Be(
+            result <= leg.RemainingBytes,
+            $"node {leg.Node} slot {slot}: the kernel moved {result} of {leg.RemainingBytes} bytes");
         if (result > 0 && result < leg.RemainingBytes && leg.Repeats++ < RepeatsMax)
         {
             leg.OffsetBytes += result;
@@ -228,9 +236,11 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
             return;
         }
 
-        if (fua && durableAlready && errno is not (0 or Errno.ENOSPC or Errno.EDQUOT or Errno.EOPNOTSUPP or Errno.EINVAL))
+        if (fua && durableAlready
+            && errno is not (0 or Errno.ENOSPC or Errno.EDQUOT or Errno.EOPNOTSUPP or Errno.EINVAL))
         {
-            // The sync inside a DSYNC write failed and may have been told of older writes' failure, which no one is told twice.
+            // The sync inside a DSYNC write failed and may have been told of older writes' failure, which no one is
+            // told twice.
             _health.Report(errno);
             HoldForMark(slot, nowTicks);
             return;
@@ -338,7 +348,9 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
         }
     }
 
-    /// <summary>Slots in the order they came, linked through themselves: as long as it may get, it takes no memory.</summary>
+    /// <summary>
+    /// Slots in the order they came, linked through themselves: as long as it may get, it takes no memory.
+    /// </summary>
     private struct SlotList
     {
         private int _first;

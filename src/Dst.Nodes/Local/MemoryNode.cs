@@ -5,8 +5,8 @@ using Dst.Nodes.Legs;
 namespace Dst.Nodes.Local;
 
 /// <summary>
-/// Test nodes without a disk: <c>mem</c> keeps what is written in memory as long as the target lives, <c>zero</c> forgets writes and reads zeroes.
-/// Both answer at once, on the queue thread.
+/// Test nodes without a disk: <c>mem</c> keeps what is written in memory as long as the target lives, <c>zero</c>
+/// forgets writes and reads zeroes. Both answer at once, on the queue thread.
 /// </summary>
 public sealed class MemoryNode : Node
 {
@@ -50,7 +50,8 @@ public sealed class MemoryNode : Node
     public override string Identity => "none";
 
     /// <inheritdoc/>
-    public override NodeQueue CreateQueue(in NodeQueueContext context) => new MemoryQueue(_memory?.Address ?? 0, context);
+    public override NodeQueue CreateQueue(in NodeQueueContext context) =>
+        new MemoryQueue(_memory?.Address ?? 0, context);
 
     /// <inheritdoc/>
     public override void Dispose() => _memory?.Dispose();

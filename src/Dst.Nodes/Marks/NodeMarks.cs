@@ -8,9 +8,13 @@ namespace Dst.Nodes.Marks;
 
 /// <summary>Whether a node has lost writes.</summary>
 /// <param name="IsPoisoned">No FLUSH and no FUA of the node may say ok.</param>
-/// <param name="Errno">What the flush failed with, positive; EIO where the record itself was damaged; 0 for a good node.</param>
+/// <param name="Errno">
+/// What the flush failed with, positive; EIO where the record itself was damaged; 0 for a good node.
+/// </param>
 /// <param name="UnixTimeSeconds">When the record was written.</param>
-/// <param name="IsDamaged">The record had a bad checksum: until it is cleared nobody knows, so the node counts as poisoned.</param>
+/// <param name="IsDamaged">
+/// The record had a bad checksum: until it is cleared nobody knows, so the node counts as poisoned.
+/// </param>
 public readonly record struct NodeMark(bool IsPoisoned, int Errno, long UnixTimeSeconds, bool IsDamaged);
 
 /// <summary>The marks file of a device cannot be used; the message is one line for people.</summary>
@@ -55,7 +59,9 @@ public sealed unsafe class NodeMarks : IDisposable
     {
         string temporary = path + ".new";
         int fd = Libc.Open(
-            temporary, LinuxAbi.O_RDWR | LinuxAbi.O_CREAT | LinuxAbi.O_TRUNC | LinuxAbi.O_NOFOLLOW | LinuxAbi.O_CLOEXEC, Mode);
+            temporary,
+            LinuxAbi.O_RDWR | LinuxAbi.O_CREAT | LinuxAbi.O_TRUNC | LinuxAbi.O_NOFOLLOW | LinuxAbi.O_CLOEXEC,
+            Mode);
         if (fd < 0)
         {
             throw Cannot("create", path, fd);
@@ -81,7 +87,9 @@ public sealed unsafe class NodeMarks : IDisposable
 
     /// <summary>Opens the file of an existing device. Records that are damaged or cut off count as poisoned.</summary>
     /// <param name="path">Where.</param>
-    /// <exception cref="NodeMarksException">It is missing, cannot be read, or is of a newer format; it is left as it is.</exception>
+    /// <exception cref="NodeMarksException">
+    /// It is missing, cannot be read, or is of a newer format; it is left as it is.
+    /// </exception>
     public static NodeMarks Open(string path)
     {
         int fd = Libc.Open(path, LinuxAbi.O_RDWR | LinuxAbi.O_NOFOLLOW | LinuxAbi.O_NONBLOCK | LinuxAbi.O_CLOEXEC);
@@ -240,7 +248,8 @@ public sealed unsafe class NodeMarks : IDisposable
         if (isSound && version > FormatVersion)
         {
             throw new NodeMarksException(
-                $"the error marks {path} have format {version}, this program knows {FormatVersion}; use the newer program");
+                $"the error marks {path} have format {version}, this program knows {FormatVersion}; "
+                + "use the newer program");
         }
 
         if (!isSound || BinaryPrimitives.ReadInt32LittleEndian(record[12..]) != index)

@@ -38,7 +38,9 @@ internal sealed class NodeFactory(Action keeperSignal, Action wakeQueues)
         }
     }
 
-    /// <summary>Removes the files that this factory created: the device they were made for does not come to be.</summary>
+    /// <summary>
+    /// Removes the files that this factory created: the device they were made for does not come to be.
+    /// </summary>
     public void RemoveCreated()
     {
         foreach (Backing backing in _created)
@@ -73,7 +75,8 @@ internal sealed class NodeFactory(Action keeperSignal, Action wakeQueues)
             case VolatileNodeSpec volatileSpec:
                 return new VolatileNode(volatileSpec.Seed, (BackingNode)Open(volatileSpec.Inner, request));
             default:
-                throw new ControlException(ControlErrorCode.Usage, $"{spec.Kind}: this target cannot serve nodes of that kind");
+                throw new ControlException(
+                    ControlErrorCode.Usage, $"{spec.Kind}: this target cannot serve nodes of that kind");
         }
     }
 

@@ -30,8 +30,8 @@ internal sealed record QueuePlan(
     ActivitySignal Activity);
 
 /// <summary>
-/// The thread of one hardware queue: it makes its ring, its engine and its end of the kernel queue itself, since all of them belong to the thread that made
-/// them (U-01, U-02), then runs until the kernel has retired every tag.
+/// The thread of one hardware queue: it makes its ring, its engine and its end of the kernel queue itself, since all of
+/// them belong to the thread that made them (U-01, U-02), then runs until the kernel has retired every tag.
 /// </summary>
 internal sealed class QueueThread
 {
@@ -81,7 +81,9 @@ internal sealed class QueueThread
     /// <summary>Waits for the end of the thread.</summary>
     public void Join() => _thread.Join();
 
-    /// <summary>Frees ring and buffers. After <see cref="Join"/>, when nobody calls <see cref="Wake"/> any more.</summary>
+    /// <summary>
+    /// Frees ring and buffers. After <see cref="Join"/>, when nobody calls <see cref="Wake"/> any more.
+    /// </summary>
     public void Dispose()
     {
         _loop?.Dispose();
@@ -111,7 +113,8 @@ internal sealed class QueueThread
     private void Serve()
     {
         int legs = _plan.DepthTags * Math.Max(VolumeLimits.RangeLegsMax, _plan.Nodes.Count);
-        uint completions = Math.Min(Ring.CompletionEntriesMax, BitOperations.RoundUpToPowerOf2((uint)(_plan.DepthTags + legs + (4 * _plan.Nodes.Count) + 64)));
+        int entries = _plan.DepthTags + legs + (4 * _plan.Nodes.Count) + 64;
+        uint completions = Math.Min(Ring.CompletionEntriesMax, BitOperations.RoundUpToPowerOf2((uint)entries));
         uint submissions = Math.Min(4096, BitOperations.RoundUpToPowerOf2((uint)_plan.DepthTags * 4));
         Ring ring = Ring.Create(new RingOptions { SubmissionEntries = submissions, CompletionEntries = completions });
         _loop = new RingLoop(ring);

@@ -14,31 +14,29 @@ using Dst.Ublk.Control;
 namespace Dst.Target.Devices;
 
 /// <summary>
-/// The one device of a target, from its nodes to its disk: opened, started, stopped, in that order and once. Control threads call it one at a time; each step
-/// undoes itself when it fails.
+/// The one device of a target, from its nodes to its disk: opened, started, stopped, in that order and once. Control
+/// threads call it one at a time; each step undoes itself when it fails.
 /// </summary>
 internal sealed class TargetDevice
 {
-    /// <summary>udev may hold a new character device for a moment, and devtmpfs may show it a moment late (U-05).</summary>
-    private const int CharOpenTimeoutMs = 5_000;
+    /// <summary>Of the runtime, the control device, the marks, the status tree and the connections (D-12).</summary>
+    private const int FilesBase = 128;
 
-    private const int PollMs = 20;
+    /// <summary>The backing, what is opened to check it, and the folder of its status.</summary>
+    private const int FilesPerNode = 4;
 
-    /// <summary>STOP writes back what is dirty and waits for what is started: longer than any disk of ours should take (U-21).</summary>
-    private const int StopTimeoutMs = 120_000;
+    /// <summary>The ring, its event and the character device.</summary>
+    private const int FilesPerQueue = 3;
 
     private readonly RunDirectory _run;
     private readonly string _name;
     private readonly TargetLog _log;
     private readonly ActivitySignal _activity = new();
-    private readonly List<Node> _nodes = [];
-    private readonly NodeFactory _factory;
-    private QueueThread[] _queues = [];
+    private readonly NodeSet _nodes;
+    private QueueSet? _queues;
     private MarkKeeper? _keeper;
-    private UblkControl? _control;
+    private KernelDevice? _kernel;
     private StatusPublisher? _publisher;
-    private QueuePlan? _plan;
-    private int _endedQueues;
     private bool _isNew;
     private string _marksPath = string.Empty;
     private volatile bool _stopping;
@@ -48,8 +46,13 @@ internal sealed class TargetDevice
         _run = run;
         _name = name;
         _log = log;
-        _factory = new NodeFactory(() => _keeper?.Signal(), WakeQueues);
+        _nodes = new NodeSet(new NodeFactory(() => _keeper?.Signal(), () => _queues?.Wake()));
     }
+
+    /// <summary>
+    /// Raised when the kernel has retired every queue without our asking: somebody else stopped the device.
+    /// </summary>
+    public event Action? Lost;
 
     /// <summary>new, open, live, stopping or stopped.</summary>
     public string State { get; private set; } = "new";
@@ -57,11 +60,19 @@ internal sealed class TargetDevice
     /// <summary>What it serves; null while new.</summary>
     public DeviceGeometry? Geometry { get; private set; }
 
-    /// <summary>Raised when the kernel has retired every queue without our asking: somebody else stopped the device.</summary>
-    public event Action? Lost;
+    /// <summary>The nodes, for the status tree.</summary>
+    public IReadOnlyList<Node> Nodes => _nodes.Nodes;
 
-    /// <summary>Opens the nodes, derives or checks the geometry, makes the kernel device. Nothing remains when it fails.</summary>
-    public DeviceGeometry Open(DeviceRecord record, string stateDirectory, IBackingEvents events, CancellationToken cancellation)
+    /// <summary>The queues' engines, for the status tree.</summary>
+    public IReadOnlyList<QueueThread> Queues => _queues?.Threads ?? [];
+
+    /// <summary>
+    /// Opens the nodes, derives or checks the geometry, makes the kernel device. Nothing remains when it fails.
+    /// </summary>
+    /// <exception cref="ControlException">Why it cannot be.</exception>
+    /// <exception cref="OperationCanceledException">It was given up.</exception>
+    public DeviceGeometry Open(
+        DeviceRecord record, string stateDirectory, IBackingEvents events, CancellationToken cancellation)
     {
         if (State != "new")
         {
@@ -70,13 +81,15 @@ internal sealed class TargetDevice
 
         try
         {
+            CheckOpenFiles(record);
             // First of all, so that a kernel without ublk is refused before anything is touched.
-            _control = new UblkControl();
+            _kernel = new KernelDevice();
             _isNew = record.Geometry is null;
-            OpenNodes(record, events, cancellation);
-            DeviceGeometry geometry = record.Geometry is null ? Derive(record.Request) : Check(record.Geometry);
-            OpenMarks(stateDirectory, geometry);
-            Geometry = MakeKernelDevice(geometry, record);
+            _nodes.Open(record, _kernel.IsDst, events, cancellation);
+            DeviceGeometry geometry = record.Geometry ?? GeometryRules.Derive(record.Request, _nodes.Nodes);
+            GeometryRules.Check(geometry, _nodes.Nodes);
+            OpenMarks(stateDirectory);
+            Geometry = geometry with { UblkId = _kernel.Make(geometry) };
             State = "open";
             return Geometry;
         }
@@ -94,6 +107,8 @@ internal sealed class TargetDevice
 
     /// <summary>Serves: the disk is there when this returns.</summary>
     /// <returns>Path of the block device.</returns>
+    /// <exception cref="ControlException">It is not open, or its character device cannot be had.</exception>
+    /// <exception cref="TargetFatalException">It cannot be served; only the end of the process undoes that.</exception>
     public string Start()
     {
         if (State != "open")
@@ -102,34 +117,17 @@ internal sealed class TargetDevice
         }
 
         DeviceGeometry geometry = Geometry!;
-        int charFd = OpenCharDevice(geometry.UblkId);
-        _plan = new QueuePlan(
-            charFd,
-            new VolumeMap([.. geometry.Nodes.Select(node => node.LengthBytes)], geometry.BlockSizeBytes, geometry.MaxIoBytes),
-            new FlushLedger(geometry.Nodes.Count, geometry.Queues),
-            _nodes,
-            geometry.DepthTags,
-            geometry.MaxIoBytes,
-            geometry.ReadOnly,
-            _activity);
-        _queues = [.. Enumerable.Range(0, geometry.Queues).Select(index => new QueueThread(_plan, index, OnQueueEnded))];
-        _keeper!.Start([.. _nodes.Select(node => node.Health)], () =>
+        var queues = new QueueSet(PlanOf(geometry, _kernel!.OpenQueues()), geometry.Queues, OnQueuesEnded);
+        _queues = queues;
+        _keeper!.Start([.. Nodes.Select(node => node.Health)], () =>
         {
-            WakeQueues();
+            queues.Wake();
             _activity.Signal();
         });
-        foreach (QueueThread queue in _queues)
-        {
-            if (queue.Start() is { } failure)
-            {
-                // Queues that fetched cannot be called back without a STOP, and the kernel must never wait for the others: the process ends (U-04).
-                throw new TargetFatalException(failure);
-            }
-        }
-
+        queues.Start();
         try
         {
-            _control!.Start(geometry.UblkId);
+            _kernel.Start();
         }
         catch (UblkException e)
         {
@@ -144,27 +142,31 @@ internal sealed class TargetDevice
 
         ProcessGuard.DetachForeignMounts(_run.Path);
         Publish();
-        _log.Write($"{UblkControl.BlockPath(geometry.UblkId)} is live: {geometry.SizeBytes} bytes on {geometry.Nodes.Count} nodes, {geometry.Queues} queues of {geometry.DepthTags}");
-        return UblkControl.BlockPath(geometry.UblkId);
+        string path = UblkControl.BlockPath(geometry.UblkId);
+        _log.Write(
+            $"{path} is live: {geometry.SizeBytes} bytes on {geometry.Nodes.Count} nodes, "
+            + $"{geometry.Queues} queues of {geometry.DepthTags}");
+        return path;
     }
 
-    /// <summary>Stops and deletes the kernel device and closes the nodes (U-20 to U-24). Queues serve until the kernel says that it is stopped (U-23).</summary>
+    /// <summary>
+    /// Stops and deletes the kernel device and closes the nodes (U-20 to U-24). Queues serve until the kernel says that
+    /// it is stopped (U-23).
+    /// </summary>
+    /// <param name="failPending">Requests in flight end with an error.</param>
+    /// <param name="timeoutMs">How long requests in flight may take.</param>
+    /// <exception cref="ControlException">It goes on as it was.</exception>
     public void Stop(bool failPending, int timeoutMs)
     {
         if (State == "live")
         {
-            if (failPending)
-            {
-                FailPending();
-            }
-
-            WaitForIdle(failPending, timeoutMs);
+            Drain(failPending, timeoutMs);
             State = "stopping";
             _activity.Signal();
             _stopping = true;
             try
             {
-                _control!.Stop(Geometry!.UblkId, StopTimeoutMs);
+                _kernel!.Stop();
             }
             catch (UblkException e)
             {
@@ -179,17 +181,22 @@ internal sealed class TargetDevice
     }
 
     /// <summary>Lets flushes through again (C-16).</summary>
+    /// <param name="nodeIndex">The node, or null for all.</param>
+    /// <exception cref="ControlException">No such node, or its mark cannot be taken away.</exception>
     public void ClearError(int? nodeIndex)
     {
-        if (nodeIndex is < 0 || nodeIndex >= _nodes.Count)
+        if (nodeIndex is < 0 || nodeIndex >= Nodes.Count)
         {
-            throw new ControlException(ControlErrorCode.NotFound, $"device {_name} has no node {nodeIndex}; it has {_nodes.Count}, from 0");
+            throw new ControlException(
+                ControlErrorCode.NotFound, $"device {_name} has no node {nodeIndex}; it has {Nodes.Count}, from 0");
         }
 
         int error = State == "live" ? _keeper!.Clear(nodeIndex) : 0;
         if (error < 0)
         {
-            throw new ControlException(ControlErrorCode.Failure, $"device {_name}: the error mark cannot be taken away: {Errno.Describe(-error)}");
+            throw new ControlException(
+                ControlErrorCode.Failure,
+                $"device {_name}: the error mark cannot be taken away: {Errno.Describe(-error)}");
         }
 
         _activity.Signal();
@@ -199,45 +206,23 @@ internal sealed class TargetDevice
     public void Release()
     {
         _publisher?.Stop();
-        foreach (QueueThread queue in _queues)
-        {
-            queue.Join();
-            _log.Write($"queue ended: {queue.Engine?.Counters.FinishedOf(0) ?? 0} reads, {queue.Engine?.Counters.FinishedOf(1) ?? 0} writes, {queue.AllocatedBytes} bytes allocated");
-        }
-
+        _queues?.Join(_log);
         _keeper?.Dispose();
         _keeper = null;
-        foreach (QueueThread queue in _queues)
+        _queues?.Dispose();
+        _queues = null;
+        try
         {
-            queue.Dispose();
+            _kernel?.Delete();
+        }
+        catch (UblkException e)
+        {
+            _log.Write(e.Message);
         }
 
-        _queues = [];
-        if (_plan is not null)
-        {
-            _ = Libc.Close(_plan.CharFd);
-            _plan = null;
-        }
-
-        if (Geometry is not null)
-        {
-            try
-            {
-                if (_control!.TryGetInfo(Geometry.UblkId) is { IsDst: true })
-                {
-                    _control.Delete(Geometry.UblkId);
-                }
-            }
-            catch (UblkException e)
-            {
-                // What is left of it goes when this process ends, or is deleted by dstd's helper.
-                _log.Write(e.Message);
-            }
-        }
-
-        _control?.Dispose();
-        _control = null;
-        CloseNodes();
+        _kernel?.Dispose();
+        _kernel = null;
+        _nodes.Close();
         Geometry = null;
         State = "stopped";
     }
@@ -254,7 +239,7 @@ internal sealed class TargetDevice
     {
         if (_isNew)
         {
-            _factory.RemoveCreated();
+            _nodes.RemoveCreated();
             if (_marksPath.Length > 0)
             {
                 File.Delete(_marksPath);
@@ -262,115 +247,36 @@ internal sealed class TargetDevice
         }
     }
 
-    /// <summary>The nodes, for the status tree.</summary>
-    public IReadOnlyList<Node> Nodes => _nodes;
-
-    /// <summary>The queues' engines, for the status tree.</summary>
-    public IReadOnlyList<QueueThread> Queues => _queues;
-
-    private static ControlException Translate(UblkException e) =>
-        new(e.TimedOut ? ControlErrorCode.TimedOut : e.ErrorNumber is Errno.EEXIST or Errno.EBUSY ? ControlErrorCode.Busy : ControlErrorCode.Failure, e.Message);
-
-    private void OpenNodes(DeviceRecord record, IBackingEvents events, CancellationToken cancellation)
+    private static ControlException Translate(UblkException e)
     {
-        for (int i = 0; i < record.Request.Nodes.Count; i++)
+        bool taken = e.ErrorNumber is Errno.EEXIST or Errno.EBUSY;
+        ControlErrorCode code = taken ? ControlErrorCode.Busy : ControlErrorCode.Failure;
+        return new ControlException(e.TimedOut ? ControlErrorCode.TimedOut : code, e.Message);
+    }
+
+    private QueuePlan PlanOf(DeviceGeometry geometry, int charFd) => new(
+        charFd,
+        new VolumeMap(
+            [.. geometry.Nodes.Select(node => node.LengthBytes)], geometry.BlockSizeBytes, geometry.MaxIoBytes),
+        new FlushLedger(geometry.Nodes.Count, geometry.Queues),
+        Nodes,
+        geometry.DepthTags,
+        geometry.MaxIoBytes,
+        geometry.ReadOnly,
+        _activity);
+
+    /// <summary>Refuses what would run out of descriptors (D-12).</summary>
+    private void CheckOpenFiles(DeviceRecord record)
+    {
+        int queues = record.Geometry?.Queues ?? record.Request.Queues ?? Environment.ProcessorCount;
+        long needed = FilesBase + (FilesPerNode * (long)record.Request.Nodes.Count) + (FilesPerQueue * (long)queues);
+        if (ProcessGuard.RaiseOpenFiles(needed) is { } problem)
         {
-            NodeGeometry? known = record.Geometry?.Nodes[i];
-            var request = new BackingRequest
-            {
-                ReadOnly = record.Request.ReadOnly,
-                Restore = known is not null,
-                ExpectedIdentity = known?.Identity,
-                MinimumSizeBytes = known?.LengthBytes ?? 0,
-                Events = events,
-                IsDstDevice = id => _control!.TryGetInfo(id) is { IsDst: true },
-                CancellationToken = cancellation,
-            };
-            _nodes.Add(_factory.Open(record.Request.Nodes[i], request));
+            throw new ControlException(ControlErrorCode.Failure, $"device {_name}: {problem}");
         }
     }
 
-    private DeviceGeometry Derive(DeviceRequest request)
-    {
-        NodeProperties[] properties =
-        [
-            .. _nodes.Select(node => new NodeProperties
-            {
-                Name = $"{node.Type}:{node.Address}",
-                SizeBytes = node.SizeBytes,
-                LogicalBlockBytes = node.BlockSizeBytes,
-                VolatileCache = node.VolatileCache,
-                CanDiscard = node.CanDiscard,
-                DiscardGranularityBytes = node.DiscardGranularityBytes,
-                CanWriteZeroes = node.CanWriteZeroes,
-            }),
-        ];
-        var options = new GeometryOptions
-        {
-            Queues = request.Queues,
-            DepthTags = request.DepthTags,
-            MaxIoBytes = request.MaxIoBytes,
-            BlockSizeBytes = request.BlockSizeBytes,
-            MemoryBytes = request.MemoryBytes,
-            ReadOnly = request.ReadOnly,
-        };
-        if (!GeometryPlan.TryDerive(properties, options, Environment.ProcessorCount, out GeometryPlan? plan, out string? error))
-        {
-            throw new ControlException(ControlErrorCode.Usage, error);
-        }
-
-        VolumeMap map = plan.CreateMap();
-        return new DeviceGeometry
-        {
-            UblkId = request.Id ?? -1,
-            Queues = plan.Queues,
-            DepthTags = plan.DepthTags,
-            MaxIoBytes = plan.MaxIoBytes,
-            BlockSizeBytes = plan.BlockSizeBytes,
-            SizeBytes = plan.SizeBytes,
-            MemoryBytes = plan.MemoryBytes,
-            ReadOnly = plan.ReadOnly,
-            VolatileCache = plan.VolatileCache,
-            MaxDiscardBytes = plan.MaxDiscardBytes,
-            MaxWriteZeroesBytes = plan.MaxWriteZeroesBytes,
-            DiscardGranularityBytes = plan.DiscardGranularityBytes,
-            Nodes =
-            [
-                .. _nodes.Select((node, i) => new NodeGeometry
-                {
-                    Spec = request.Nodes[i],
-                    Type = node.Type,
-                    Address = node.Address,
-                    StartBytes = map.StartBytes(i),
-                    LengthBytes = map.LengthBytes(i),
-                    Identity = node.Identity,
-                }),
-            ],
-        };
-    }
-
-    /// <summary>A device that comes back must still be what it was: nothing is computed anew, what no longer fits is refused.</summary>
-    private DeviceGeometry Check(DeviceGeometry geometry)
-    {
-        for (int i = 0; i < _nodes.Count; i++)
-        {
-            Node node = _nodes[i];
-            NodeGeometry known = geometry.Nodes[i];
-            string? change =
-                node.SizeBytes < known.LengthBytes ? $"it has {node.SizeBytes} bytes, the device needs {known.LengthBytes} of it"
-                : node.BlockSizeBytes > geometry.BlockSizeBytes ? $"its block size is now {node.BlockSizeBytes}, the device's {geometry.BlockSizeBytes}"
-                : node.VolatileCache && !geometry.VolatileCache && !geometry.ReadOnly ? "it now has a volatile write cache, which the device does not tell the kernel of"
-                : null;
-            if (change is not null)
-            {
-                throw new ControlException(ControlErrorCode.Failure, $"node {i} ({node.Type}:{node.Address}) changed: {change}; bring the old backing back or remove the device");
-            }
-        }
-
-        return geometry;
-    }
-
-    private void OpenMarks(string stateDirectory, DeviceGeometry geometry)
+    private void OpenMarks(string stateDirectory)
     {
         try
         {
@@ -380,66 +286,6 @@ internal sealed class TargetDevice
         catch (NodeMarksException e)
         {
             throw new ControlException(ControlErrorCode.Failure, e.Message);
-        }
-    }
-
-    private DeviceGeometry MakeKernelDevice(DeviceGeometry geometry, DeviceRecord record)
-    {
-        ulong flags = UblkAbi.UBLK_F_CMD_IOCTL_ENCODE;
-        // Where the kernel can leave the partition scan out of START, dstd has it made by a helper afterwards (U-25).
-        flags |= _control!.Features & UblkAbi.UBLK_F_NO_AUTO_PART_SCAN;
-        UblkDeviceInfo info = _control.Add(new UblkDeviceSpec
-        {
-            Id = record.Geometry?.UblkId ?? record.Request.Id ?? -1,
-            Queues = geometry.Queues,
-            DepthTags = geometry.DepthTags,
-            MaxIoBytes = geometry.MaxIoBytes,
-            Flags = flags,
-        });
-        DeviceGeometry made = geometry with { UblkId = info.Id };
-        try
-        {
-            _control.SetParameters(info.Id, ParametersOf(made).ToKernel());
-        }
-        catch (UblkException)
-        {
-            _control.Delete(info.Id);
-            throw;
-        }
-
-        return made;
-    }
-
-    private static DeviceParameters ParametersOf(DeviceGeometry geometry) => new()
-    {
-        SizeBytes = geometry.SizeBytes,
-        BlockSizeBytes = geometry.BlockSizeBytes,
-        MaxIoBytes = geometry.MaxIoBytes,
-        ReadOnly = geometry.ReadOnly,
-        VolatileCache = geometry.VolatileCache,
-        MaxDiscardBytes = geometry.MaxDiscardBytes,
-        DiscardGranularityBytes = geometry.DiscardGranularityBytes,
-        MaxWriteZeroesBytes = geometry.MaxWriteZeroesBytes,
-    };
-
-    private static int OpenCharDevice(int id)
-    {
-        string path = UblkControl.CharPath(id);
-        long deadline = Environment.TickCount64 + CharOpenTimeoutMs;
-        while (true)
-        {
-            int fd = Libc.Open(path, LinuxAbi.O_RDWR | LinuxAbi.O_CLOEXEC);
-            if (fd >= 0)
-            {
-                return fd;
-            }
-
-            if (fd is not (-Errno.EBUSY or -Errno.ENOENT) || Environment.TickCount64 > deadline)
-            {
-                throw new ControlException(ControlErrorCode.Failure, $"{path} cannot be opened: {Errno.Describe(-fd)}; see who holds it with 'fuser {path}'");
-            }
-
-            Thread.Sleep(PollMs);
         }
     }
 
@@ -456,57 +302,28 @@ internal sealed class TargetDevice
         }
     }
 
-    private void FailPending()
+    private void Drain(bool failPending, int timeoutMs)
     {
-        foreach (QueueThread queue in _queues)
+        if (failPending)
         {
-            queue.Engine?.FailFromNowOn();
+            _queues!.FailPending();
         }
 
-        WakeQueues();
-    }
-
-    private void WaitForIdle(bool failPending, int timeoutMs)
-    {
-        long deadline = Environment.TickCount64 + timeoutMs;
-        long inFlight;
-        while ((inFlight = _queues.Sum(queue => queue.Engine?.InFlight ?? 0)) > 0)
+        if (_queues!.WaitForIdle(timeoutMs) is > 0 and long inFlight)
         {
-            if (Environment.TickCount64 > deadline)
-            {
-                throw new ControlException(
-                    ControlErrorCode.TimedOut,
-                    $"device {_name}: {inFlight} requests are still with its nodes after {timeoutMs} ms" + (failPending ? string.Empty : "; wait, or remove it with --force"));
-            }
-
-            Thread.Sleep(PollMs);
+            string advice = failPending ? string.Empty : "; wait, or remove it with --force";
+            throw new ControlException(
+                ControlErrorCode.TimedOut,
+                $"device {_name}: {inFlight} requests are still with its nodes after {timeoutMs} ms{advice}");
         }
     }
 
-    private void WakeQueues()
+    private void OnQueuesEnded()
     {
-        foreach (QueueThread queue in _queues)
-        {
-            queue.Wake();
-        }
-    }
-
-    private void OnQueueEnded(int queueIndex)
-    {
-        if (Interlocked.Increment(ref _endedQueues) == _queues.Length && !_stopping && State == "live")
+        if (!_stopping && State == "live")
         {
             Lost?.Invoke();
         }
-    }
-
-    private void CloseNodes()
-    {
-        foreach (Node node in _nodes)
-        {
-            node.Dispose();
-        }
-
-        _nodes.Clear();
     }
 }
 

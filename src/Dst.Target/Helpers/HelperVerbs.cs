@@ -1,11 +1,14 @@
+using System.Globalization;
 using Dst.Interop;
+using Dst.Nodes.Marks;
 using Dst.Ublk.Control;
 
 namespace Dst.Target.Helpers;
 
 /// <summary>
-/// Short processes for what may sleep in the kernel on somebody's disk: never the target itself, whose own device it might be (U-26), and never
-/// dstd, which may not hang. Exit codes: 0 done, 1 failed, 2 usage, 5 busy. One line on stderr says why.
+/// Short processes for what may sleep in the kernel on somebody's disk: never the target itself, whose own device it
+/// might be (U-26), and never dstd, which may not hang. Exit codes: 0 done, 1 failed, 2 usage, 5 busy. One line on
+/// stderr says why.
 /// </summary>
 internal static class HelperVerbs
 {
@@ -26,7 +29,12 @@ internal static class HelperVerbs
                 ["rescan", var path] => Rescan(path),
                 ["sweep"] => Sweep(),
                 ["delete-device", var id] when int.TryParse(id, out int number) => DeleteDevice(number),
-                _ => Complain(Usage, "usage: dst-target helper hold PATH | rescan PATH | delete-device N | sweep"),
+                ["clear-error", var path] => ClearError(path, null),
+                ["clear-error", var path, var index] when IsNode(index, out int number) => ClearError(path, number),
+                _ => Complain(
+                    Usage,
+                    "usage: dst-target helper hold PATH | rescan PATH | delete-device N | sweep | "
+                    + "clear-error MARKS [INDEX]"),
             };
         }
         catch (UblkException e)
@@ -35,19 +43,25 @@ internal static class HelperVerbs
         }
     }
 
-    /// <summary>Opens a disk for itself alone, writes back what is dirty, says so, and keeps it until stdin ends (U-20).</summary>
+    /// <summary>
+    /// Opens a disk for itself alone, writes back what is dirty, says so, and keeps it until stdin ends (U-20).
+    /// </summary>
     private static int Hold(string path)
     {
         int fd = Libc.Open(path, LinuxAbi.O_RDONLY | LinuxAbi.O_EXCL | LinuxAbi.O_CLOEXEC);
         if (fd < 0)
         {
-            return Complain(fd == -Errno.EBUSY ? Busy : Failed, $"{path} cannot be opened for removal: {Errno.Describe(-fd)}");
+            return Complain(
+                fd == -Errno.EBUSY ? Busy : Failed, $"{path} cannot be opened for removal: {Errno.Describe(-fd)}");
         }
 
         int error = Libc.Fsync(fd);
         if (error < 0)
         {
-            return Complain(Failed, $"{path} cannot be flushed: {Errno.Describe(-error)}; data written to it may be lost, --force removes it all the same");
+            return Complain(
+                Failed,
+                $"{path} cannot be flushed: {Errno.Describe(-error)}; "
+                + "data written to it may be lost, --force removes it all the same");
         }
 
         Console.Out.WriteLine("held");
@@ -61,7 +75,9 @@ internal static class HelperVerbs
         return 0;
     }
 
-    /// <summary>Reads the partition table of a disk anew (U-25). A disk without one, or in use, is left as it is.</summary>
+    /// <summary>
+    /// Reads the partition table of a disk anew (U-25). A disk without one, or in use, is left as it is.
+    /// </summary>
     private static int Rescan(string path)
     {
         int fd = Libc.Open(path, LinuxAbi.O_RDONLY | LinuxAbi.O_CLOEXEC);
@@ -72,7 +88,10 @@ internal static class HelperVerbs
 
         int error = Libc.Ioctl(fd, BlockAbi.BLKRRPART);
         _ = Libc.Close(fd);
-        return error is 0 or -Errno.EINVAL ? 0 : Complain(error == -Errno.EBUSY ? Busy : Failed, $"{path}: partition table not read: {Errno.Describe(-error)}");
+        return error is 0 or -Errno.EINVAL
+            ? 0
+            : Complain(
+                error == -Errno.EBUSY ? Busy : Failed, $"{path}: partition table not read: {Errno.Describe(-error)}");
     }
 
     /// <summary>Deletes the kernel device of a dead target; any other is left alone (D-03).</summary>
@@ -91,20 +110,24 @@ internal static class HelperVerbs
 
         if (IsServed(info))
         {
-            return Complain(Busy, $"ublk device {id} belongs to process {info.MakerPid}, which lives; it is left alone");
+            return Complain(
+                Busy, $"ublk device {id} belongs to process {info.MakerPid}, which lives; it is left alone");
         }
 
         control.Delete(id);
         return 0;
     }
 
-    /// <summary>Deletes every kernel device that a dead target left, also those whose number nobody came to know (D-03).</summary>
+    /// <summary>
+    /// Deletes every kernel device that a dead target left, also those whose number nobody came to know (D-03).
+    /// </summary>
     private static int Sweep()
     {
         using var control = new UblkControl();
         foreach (string path in Directory.EnumerateFiles("/dev", "ublkc*"))
         {
-            if (int.TryParse(path.AsSpan("/dev/ublkc".Length), out int id) && control.TryGetInfo(id) is { IsDst: true } info && !IsServed(info))
+            if (int.TryParse(path.AsSpan("/dev/ublkc".Length), out int id)
+                && control.TryGetInfo(id) is { IsDst: true } info && !IsServed(info))
             {
                 control.Delete(id);
                 Console.Out.WriteLine(id);
@@ -114,11 +137,40 @@ internal static class HelperVerbs
         return 0;
     }
 
+    /// <summary>
+    /// Takes the error marks of a device away that no target serves (C-16): each node's record is replaced by one write
+    /// of one sector (C-14) and durable when this ends. A node without a mark is not written.
+    /// </summary>
+    private static int ClearError(string path, int? nodeIndex)
+    {
+        try
+        {
+            using NodeMarks marks = NodeMarks.Open(path);
+            for (int i = nodeIndex ?? 0; i <= (nodeIndex ?? NodeMarks.MaxNodes - 1); i++)
+            {
+                if (marks[i].IsPoisoned && marks.Clear(i) is < 0 and int error)
+                {
+                    return Complain(Failed, $"the error mark of node {i} in {path} stays: {Errno.Describe(-error)}");
+                }
+            }
+
+            return 0;
+        }
+        catch (NodeMarksException e)
+        {
+            return Complain(Failed, e.Message);
+        }
+    }
+
+    private static bool IsNode(string text, out int index) =>
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out index) && index < NodeMarks.MaxNodes;
+
     private static bool IsServed(UblkDeviceInfo info)
     {
         try
         {
-            return info.State == UblkAbi.UBLK_S_DEV_LIVE || File.ReadAllText($"/proc/{info.MakerPid}/comm").TrimEnd() == "dst-target";
+            return info.State == UblkAbi.UBLK_S_DEV_LIVE
+                || File.ReadAllText($"/proc/{info.MakerPid}/comm").TrimEnd() == "dst-target";
         }
         catch (IOException)
         {

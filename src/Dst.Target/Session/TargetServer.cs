@@ -7,13 +7,12 @@ namespace Dst.Target.Session;
 /// <summary>The target's socket: any number of daemons after one another, at most a few at once.</summary>
 internal sealed class TargetServer(RunDirectory run, TargetIdentity identity, TargetLog log)
 {
-    /// <summary>Connections at once: the daemon, a successor whose predecessor's end is not seen yet, and somebody who looks.</summary>
+    /// <summary>
+    /// Connections at once: the daemon, a successor whose predecessor's end is not seen yet, and somebody who looks.
+    /// </summary>
     private const int ConnectionsMax = 8;
 
-    private readonly Lock _deviceLock = new();
-    private readonly TaskCompletionSource<int> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-    /// <summary>Serves until the device is stopped or lost, or the daemon that was making it is gone.</summary>
+    /// <summary>Serves until <see cref="TargetLife"/> says that it is over.</summary>
     /// <returns>Exit code.</returns>
     public int Run()
     {
@@ -25,46 +24,28 @@ internal sealed class TargetServer(RunDirectory run, TargetIdentity identity, Ta
         listener.Bind(new UnixDomainSocketEndPoint(path));
         _ = Dst.Interop.Libc.Umask(mask);
         listener.Listen(ConnectionsMax);
-        var device = new TargetDevice(run, identity.Name, log);
-        device.Lost += () => _ended.TrySetResult(TargetExit.Failed);
-        _ = AcceptAsync(listener, device);
-        int code = _ended.Task.GetAwaiter().GetResult();
-        lock (_deviceLock)
-        {
-            if (device.State == "live")
-            {
-                log.Write("the kernel device was stopped by somebody else");
-                device.Release();
-            }
-            else if (device.State is "new" or "open")
-            {
-                device.Undo();
-            }
-        }
-
+        var life = new TargetLife(new TargetDevice(run, identity.Name, log), identity, log);
+        _ = AcceptAsync(listener, life);
+        int code = life.WaitForEnd();
         File.Delete(path);
         return code;
     }
 
-    private async Task AcceptAsync(Socket listener, TargetDevice device)
+    private static async Task AcceptAsync(Socket listener, TargetLife life)
     {
         using var places = new SemaphoreSlim(ConnectionsMax);
         while (true)
         {
             await places.WaitAsync();
             Socket socket = await listener.AcceptAsync();
-            _ = ServeAsync(socket, device, places);
+            _ = ServeAsync(socket, life, places);
         }
     }
 
-    private async Task ServeAsync(Socket socket, TargetDevice device, SemaphoreSlim places)
+    private static async Task ServeAsync(Socket socket, TargetLife life, SemaphoreSlim places)
     {
-        using var session = new TargetSession(socket, device, identity, _deviceLock);
-        if (await session.RunAsync())
-        {
-            _ended.TrySetResult(session.StoppedDevice ? TargetExit.Ok : TargetExit.Failed);
-        }
-
+        using var session = new TargetSession(socket, life);
+        await session.RunAsync();
         places.Release();
     }
 }

@@ -7,70 +7,55 @@ using Dst.Target.Devices;
 namespace Dst.Target.Session;
 
 /// <summary>
-/// One connection of dstd: reads requests line by line and answers each, one at a time (see <see cref="TargetProtocol"/>). While a request runs, the socket is
-/// watched: the loss of the connection that opened a device which is not live yet cancels and undoes it.
+/// One connection of dstd: reads requests line by line and answers each, one at a time (see
+/// <see cref="TargetProtocol"/>). The loss of the connection cancels what it was opening.
 /// </summary>
-internal sealed class TargetSession(Socket socket, TargetDevice device, TargetIdentity identity, Lock deviceLock) : IBackingEvents, IDisposable
+internal sealed class TargetSession(Socket socket, TargetLife life) : IBackingEvents, IDisposable
 {
     private readonly NetworkStream _stream = new(socket, ownsSocket: true);
     private readonly CancellationTokenSource _gone = new();
     private readonly Lock _writing = new();
-    private bool _stopped;
 
-    /// <summary>The device was stopped over this connection, in order.</summary>
-    public bool StoppedDevice => _stopped;
-
-    /// <summary>Serves the connection until it is lost.</summary>
-    /// <returns>True when the process is to end: the device was stopped, or the connection that was making it is lost.</returns>
-    public async Task<bool> RunAsync()
+    /// <summary>Serves the connection until it is lost; tells <see cref="TargetLife"/> what that means.</summary>
+    public async Task RunAsync()
     {
         bool opener = false;
+        Task running = Task.CompletedTask;
         try
         {
-            Send(Hello(), ControlJson.Default.TargetHello);
+            Send(life.Hello(), ControlJson.Default.TargetHello);
             using var reader = new LineReader(_stream, TargetProtocol.MaxLineBytes);
-            Task<bool>? running = null;
             while (await reader.ReadAsync() is { } line)
             {
-                if (running is not null && await running)
-                {
-                    return true;
-                }
-
+                await running;
                 if (JsonSerializer.Deserialize(line.Span, ControlJson.Default.TargetRequest) is not { } request)
                 {
                     break;
                 }
 
                 opener |= request.Command == TargetProtocol.TargetCommand.Open;
+                // Beside the reading, which is how the loss of the connection is seen meanwhile.
                 running = Task.Run(() => Execute(request));
-                _ = running.ContinueWith(ended => EndIfStopped(ended), TaskScheduler.Default);
-            }
-
-            await _gone.CancelAsync();
-            if (running is not null && await running)
-            {
-                return true;
             }
         }
         catch (Exception e) when (e is IOException or SocketException or JsonException)
         {
-            await _gone.CancelAsync();
+            // Nothing more can be trusted here: the same as the end of the connection.
         }
 
-        if (_stopped)
+        await _gone.CancelAsync();
+        await running;
+        if (life.Identity.Refusal is not null)
         {
-            return true;
+            life.Refused();
         }
 
-        lock (deviceLock)
-        {
-            return identity.Refusal is not null || (opener && device.State is not "live");
-        }
+        life.Leave(lostOpener: opener);
     }
 
     /// <inheritdoc/>
-    public void Progress(long doneBytes, long totalBytes) => Reply(new TargetReply { ProgressBytes = doneBytes, ProgressTotalBytes = totalBytes });
+    public void Progress(long doneBytes, long totalBytes) =>
+        Reply(new TargetReply { ProgressBytes = doneBytes, ProgressTotalBytes = totalBytes });
 
     /// <inheritdoc/>
     public void Waiting(string text) => Reply(new TargetReply { Waiting = text });
@@ -82,47 +67,12 @@ internal sealed class TargetSession(Socket socket, TargetDevice device, TargetId
         _gone.Dispose();
     }
 
-    /// <summary>After a stop nothing more is read: the reader is woken by closing our side.</summary>
-    private void EndIfStopped(Task<bool> ended)
+    private void Execute(TargetRequest request)
     {
-        if (ended.IsCompletedSuccessfully && ended.Result)
-        {
-            try
-            {
-                socket.Shutdown(SocketShutdown.Receive);
-            }
-            catch (Exception e) when (e is SocketException or ObjectDisposedException)
-            {
-                // The other side was faster.
-            }
-        }
-    }
-
-    private TargetHello Hello() => new()
-    {
-        Protocol = TargetProtocol.Version,
-        Version = identity.Version,
-        Name = identity.Name,
-        Pid = Environment.ProcessId,
-        State = device.State,
-        Geometry = device.Geometry,
-        Refusal = identity.Refusal,
-    };
-
-    /// <returns>True when the device was stopped.</returns>
-    private bool Execute(TargetRequest request)
-    {
-        bool stopped = false;
         TargetReply reply;
         try
         {
-            lock (deviceLock)
-            {
-                reply = Dispatch(request);
-            }
-
-            stopped = request.Command == TargetProtocol.TargetCommand.Stop;
-            _stopped |= stopped;
+            reply = Dispatch(request);
         }
         catch (ControlException e)
         {
@@ -130,44 +80,46 @@ internal sealed class TargetSession(Socket socket, TargetDevice device, TargetId
         }
         catch (OperationCanceledException)
         {
-            reply = new TargetReply { Error = new ControlError(ControlErrorCode.Failure, $"device {identity.Name}: given up, its daemon went away") };
+            reply = Failure("given up, its daemon went away");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or Dst.Ublk.Control.UblkException)
         {
-            reply = new TargetReply { Error = new ControlError(ControlErrorCode.Failure, $"device {identity.Name}: {e.Message}") };
+            reply = Failure(e.Message);
         }
         catch (TargetFatalException e)
         {
-            Reply(new TargetReply { RequestId = request.RequestId, Error = new ControlError(ControlErrorCode.Failure, e.Message) });
-            TargetExit.Now(device, identity, e.Message);
+            ControlError error = new(ControlErrorCode.Failure, e.Message);
+            Reply(new TargetReply { RequestId = request.RequestId, Error = error });
+            life.Fail(e.Message);
             throw;
         }
 
         Reply(reply with { RequestId = request.RequestId });
-        return stopped;
+        life.Leave(lostOpener: false);
     }
+
+    private TargetReply Failure(string why) =>
+        new() { Error = new ControlError(ControlErrorCode.Failure, $"device {life.Identity.Name}: {why}") };
 
     private TargetReply Dispatch(TargetRequest request)
     {
-        if (identity.Refusal is not null)
-        {
-            throw new ControlException(ControlErrorCode.Failure, identity.Refusal);
-        }
-
         switch (request.Command)
         {
             case TargetProtocol.TargetCommand.Open when request is { Record: { } record, StateDirectory: { } state }:
-                return new TargetReply { Geometry = device.Open(record, state, this, _gone.Token) };
+                DeviceGeometry geometry = life.Do(device => device.Open(record, state, this, _gone.Token));
+                return new TargetReply { Geometry = geometry };
             case TargetProtocol.TargetCommand.Start:
-                return new TargetReply { BlockDevice = device.Start() };
+                return new TargetReply { BlockDevice = life.Do(device => device.Start()) };
             case TargetProtocol.TargetCommand.Stop:
-                device.Stop(request.FailPending, request.TimeoutMs ?? 0);
+                life.Stop(request.FailPending, request.TimeoutMs ?? 0);
                 return new TargetReply();
             case TargetProtocol.TargetCommand.ClearError:
-                device.ClearError(request.NodeIndex);
+                life.ClearError(request.NodeIndex);
                 return new TargetReply();
             default:
-                throw new ControlException(ControlErrorCode.Usage, $"target of {identity.Name}: unknown or incomplete command '{request.Command}'");
+                throw new ControlException(
+                    ControlErrorCode.Usage,
+                    $"target of {life.Identity.Name}: unknown or incomplete command '{request.Command}'");
         }
     }
 

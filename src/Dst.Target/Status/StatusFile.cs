@@ -4,7 +4,9 @@ using Dst.Interop;
 
 namespace Dst.Target.Status;
 
-/// <summary>A folder of the status tree, kept open: its files are written relative to it, whatever happens to its path.</summary>
+/// <summary>
+/// A folder of the status tree, kept open: its files are written relative to it, whatever happens to its path.
+/// </summary>
 internal sealed class StatusFolder : IDisposable
 {
     private const uint FolderMode = 0x1ed; // 0755
@@ -32,8 +34,8 @@ internal sealed class StatusFolder : IDisposable
 }
 
 /// <summary>
-/// One value of the status tree. It is written through a rename, so that a reader sees the old value or the new one, and only when it changed. Writing
-/// allocates nothing. Publisher thread.
+/// One value of the status tree. It is written through a rename, so that a reader sees the old value or the new one,
+/// and only when it changed. Writing allocates nothing. Publisher thread.
 /// </summary>
 internal sealed class StatusFile
 {
@@ -94,7 +96,11 @@ internal sealed class StatusFile
             bytes = bytes[..ValueBytesMax];
         }
 
-        int fd = Libc.Openat(_folderFd, TemporaryName, LinuxAbi.O_WRONLY | LinuxAbi.O_CREAT | LinuxAbi.O_TRUNC | LinuxAbi.O_CLOEXEC, FileMode);
+        int fd = Libc.Openat(
+            _folderFd,
+            TemporaryName,
+            LinuxAbi.O_WRONLY | LinuxAbi.O_CREAT | LinuxAbi.O_TRUNC | LinuxAbi.O_CLOEXEC,
+            FileMode);
         if (fd < 0)
         {
             // The tree is for people: a device whose tree cannot be written goes on.

@@ -5,8 +5,9 @@ using Dst.Target.Devices;
 namespace Dst.Target.Status;
 
 /// <summary>
-/// Keeps the status tree of the device: static values once, counters at most half a second late while I/O runs. When a round finds nothing new it arms
-/// the activity signal and sleeps until the next request: a quiet device writes nothing and wakes nobody.
+/// Keeps the status tree of the device: static values once, counters at most half a second late while I/O runs. When a
+/// round finds nothing new it arms the activity signal and sleeps until the next request: a quiet device writes nothing
+/// and wakes nobody.
 /// </summary>
 internal sealed class StatusPublisher
 {

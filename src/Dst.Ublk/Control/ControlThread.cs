@@ -4,11 +4,42 @@ using Dst.IO.Rings;
 
 namespace Dst.Ublk.Control;
 
+/// <summary>The way to the driver's control device.</summary>
+internal interface IControlChannel : IDisposable
+{
+    /// <summary>Runs one command. Any thread; callers take turns.</summary>
+    /// <param name="operation">UBLK_U_CMD_*.</param>
+    /// <param name="command">Its header; address and length are filled in here.</param>
+    /// <param name="payloadBytes">Length of the payload, at most one page.</param>
+    /// <param name="prepare">Fills the payload before.</param>
+    /// <param name="inspect">Reads the payload after success.</param>
+    /// <param name="timeoutMs">How long to wait for the kernel.</param>
+    /// <returns>
+    /// The command's result, 0 or more, or -errno; -ETIMEDOUT when the kernel has not answered, after which no command
+    /// is taken.
+    /// </returns>
+    int Execute(
+        uint operation,
+        UblkCtrlCmd command,
+        int payloadBytes,
+        PayloadAction? prepare,
+        PayloadAction? inspect,
+        int timeoutMs);
+}
+
 /// <summary>
-/// The one thread that talks to /dev/ublk-control, over a ring with entries of 128 bytes (U-03). Commands of ublk may sleep for long, even for ever
-/// (U-21, U-25): they sleep here, while callers wait no longer than they say. A thread that did not come back in time is never used again.
+/// Command payload: what a command reads from us or writes to us. Valid only within the caller's turn, see
+/// <see cref="IControlChannel.Execute"/>.
 /// </summary>
-internal sealed unsafe class ControlThread : IDisposable
+/// <param name="payload">The bytes.</param>
+internal delegate void PayloadAction(Span<byte> payload);
+
+/// <summary>
+/// The one thread that talks to /dev/ublk-control, over a ring with entries of 128 bytes (U-03). Commands of ublk may
+/// sleep for long, even for ever (U-21, U-25): they sleep here, while callers wait no longer than they say. A thread
+/// that did not come back in time is never used again.
+/// </summary>
+internal sealed unsafe class ControlThread : IControlChannel
 {
     /// <summary>The driver's control device.</summary>
     public const string ControlPath = "/dev/ublk-control";
@@ -42,18 +73,14 @@ internal sealed unsafe class ControlThread : IDisposable
         _thread.Start();
     }
 
-    /// <summary>Command payload: what a command reads from us or writes to us. Valid only within the caller's turn, see <see cref="Execute"/>.</summary>
-    public delegate void PayloadAction(Span<byte> payload);
-
-    /// <summary>Runs one command. Any thread; callers take turns.</summary>
-    /// <param name="operation">UBLK_U_CMD_*.</param>
-    /// <param name="command">Its header; address and length are filled in here.</param>
-    /// <param name="payloadBytes">Length of the payload, at most one page.</param>
-    /// <param name="prepare">Fills the payload before.</param>
-    /// <param name="inspect">Reads the payload after success.</param>
-    /// <param name="timeoutMs">How long to wait for the kernel.</param>
-    /// <returns>The command's result, 0 or more, or -errno; -ETIMEDOUT when the kernel has not answered, after which no command is taken.</returns>
-    public int Execute(uint operation, UblkCtrlCmd command, int payloadBytes, PayloadAction? prepare, PayloadAction? inspect, int timeoutMs)
+    /// <inheritdoc/>
+    public int Execute(
+        uint operation,
+        UblkCtrlCmd command,
+        int payloadBytes,
+        PayloadAction? prepare,
+        PayloadAction? inspect,
+        int timeoutMs)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(payloadBytes, PayloadBytes);
         lock (_callers)
@@ -92,7 +119,10 @@ internal sealed unsafe class ControlThread : IDisposable
         }
     }
 
-    /// <summary>Ends the thread and closes the control device, unless a command still sleeps in the kernel: then everything it may touch stays.</summary>
+    /// <summary>
+    /// Ends the thread and closes the control device, unless a command still sleeps in the kernel: then everything it
+    /// may touch stays.
+    /// </summary>
     public void Dispose()
     {
         lock (_callers)
@@ -116,7 +146,8 @@ internal sealed unsafe class ControlThread : IDisposable
     private static string DescribeOpenFailure(int errno) => errno switch
     {
         Errno.ENOENT or Errno.ENODEV or Errno.ENXIO =>
-            $"{ControlPath} is missing: this kernel has no ublk driver loaded; run 'modprobe ublk_drv' (CONFIG_BLK_DEV_UBLK, Linux 6.12 or newer)",
+            $"{ControlPath} is missing: this kernel has no ublk driver loaded; "
+            + "run 'modprobe ublk_drv' (CONFIG_BLK_DEV_UBLK, Linux 6.12 or newer)",
         Errno.EACCES or Errno.EPERM => $"{ControlPath} cannot be opened: {Errno.Describe(errno)}; run as root",
         _ => $"{ControlPath} cannot be opened: {Errno.Describe(errno)}",
     };
@@ -126,7 +157,8 @@ internal sealed unsafe class ControlThread : IDisposable
         Ring? ring = null;
         try
         {
-            ring = Ring.Create(new RingOptions { SubmissionEntries = 4, CompletionEntries = 8, LargeSubmissions = true });
+            ring = Ring.Create(
+                new RingOptions { SubmissionEntries = 4, CompletionEntries = 8, LargeSubmissions = true });
         }
         catch (RingException e)
         {

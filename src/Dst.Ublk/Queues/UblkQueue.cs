@@ -7,20 +7,24 @@ using Dst.IO.Rings;
 namespace Dst.Ublk.Queues;
 
 /// <summary>
-/// One hardware queue of a ublk device: fetches requests, hands them to the engine, commits their results. All on the queue thread, the one task that may
-/// commit what it fetched (U-01). Copy mode: the kernel copies a write's data into the tag's buffer once, before we see it, so every leg and every
-/// resend sees the same bytes (C-17).
+/// One hardware queue of a ublk device: fetches requests, hands them to the engine, commits their results. All on the
+/// queue thread, the one task that may commit what it fetched (U-01). Copy mode: the kernel copies a write's data into
+/// the tag's buffer once, before we see it, so every leg and every resend sees the same bytes (C-17).
 /// </summary>
 public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposable
 {
-    /// <summary>Index of the character device among the ring's fixed files; registered so that no I/O of ours outlives the device (U-36).</summary>
+    /// <summary>
+    /// Index of the character device among the ring's fixed files; registered so that no I/O of ours outlives the
+    /// device (U-36).
+    /// </summary>
     public const int CharFileIndex = 0;
 
     private const int SectorShift = 9;
 
     /// <summary>Bytes of descriptor area that the kernel sets aside per queue, whatever its depth (U-05).</summary>
     internal const int DescriptorStrideBytes =
-        ((UblkAbi.UBLK_MAX_QUEUE_DEPTH * 24) + NativeBlock.PageBytes - 1) / NativeBlock.PageBytes * NativeBlock.PageBytes;
+        ((UblkAbi.UBLK_MAX_QUEUE_DEPTH * 24) + NativeBlock.PageBytes - 1)
+            / NativeBlock.PageBytes * NativeBlock.PageBytes;
 
     private readonly RingLoop _loop;
     private readonly IRequestHandler _handler;
@@ -37,7 +41,9 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
     private bool _fetched;
 
     /// <summary>Maps descriptors and buffers of the queue. Queue thread.</summary>
-    /// <param name="loop">The queue's loop; its ring has the character device as fixed file <see cref="CharFileIndex"/>.</param>
+    /// <param name="loop">
+    /// The queue's loop; its ring has the character device as fixed file <see cref="CharFileIndex"/>.
+    /// </param>
     /// <param name="charFd">Open /dev/ublkcN.</param>
     /// <param name="handler">Takes the requests.</param>
     /// <param name="queueIndex">Hardware queue, from 0.</param>
@@ -56,7 +62,8 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         _lengths = new long[depthTags];
         _client = loop.Add(this);
         _buffers = NativeBlock.Allocate((long)depthTags * maxIoBytes, $"buffers of queue {queueIndex}", locked: true);
-        _descriptorBytes = (nuint)((depthTags * sizeof(UblkIoDesc)) + NativeBlock.PageBytes - 1) & ~(nuint)(NativeBlock.PageBytes - 1);
+        _descriptorBytes =
+            (nuint)((depthTags * sizeof(UblkIoDesc)) + NativeBlock.PageBytes - 1) & ~(nuint)(NativeBlock.PageBytes - 1);
         nint address = Libc.Mmap(
             0,
             _descriptorBytes,
@@ -67,13 +74,17 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         if (address is < 0 and > -4096)
         {
             _buffers.Dispose();
-            throw new RingException($"ublk: mapping the descriptors of queue {queueIndex} failed: {Errno.Describe((int)-address)}");
+            throw new RingException(
+                $"ublk: mapping the descriptors of queue {queueIndex} failed: {Errno.Describe((int)-address)}");
         }
 
         _descriptors = (UblkIoDesc*)address;
     }
 
-    /// <summary>Where a tag is. Every other combination of state and event ends the process: recovery, not guessing, is the way out.</summary>
+    /// <summary>
+    /// Where a tag is. Every other combination of state and event ends the process: recovery, not guessing, is the way
+    /// out.
+    /// </summary>
     private enum TagState : byte
     {
         /// <summary>Not fetched yet.</summary>
@@ -89,13 +100,9 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         Retired,
     }
 
-    /// <summary>Requests that the engine holds. Queue thread.</summary>
-    public int OwnedTags { get; private set; }
-
-    /// <summary>True once every tag is retired: the kernel will send nothing more to this queue.</summary>
-    public bool IsRetired => _retiredTags == _depthTags;
-
-    /// <summary>Fetches every tag. Queue thread, once; the kernel accepts START when all queues have done so (U-04).</summary>
+    /// <summary>
+    /// Fetches every tag. Queue thread, once; the kernel accepts START when all queues have done so (U-04).
+    /// </summary>
     public void FetchAll()
     {
         Assert(!_fetched, "fetched twice", 0);
@@ -110,7 +117,10 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
     public void OnCompletion(ulong token, int result, long nowTicks)
     {
         int tag = (int)token;
-        Assert(tag < _depthTags && _states[tag] == TagState.Kernel, "completion for a tag that is not with the kernel", tag);
+        Assert(
+            tag < _depthTags && _states[tag] == TagState.Kernel,
+            "completion for a tag that is not with the kernel",
+            tag);
         if (result == UblkAbi.UBLK_IO_RES_OK)
         {
             Dispatch(tag, nowTicks);
@@ -125,7 +135,8 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         }
         else
         {
-            Environment.FailFast($"ublk queue {_queueIndex} tag {tag}: the kernel refused a fetch or commit: {Errno.Describe(-result)}");
+            Environment.FailFast(
+                $"ublk queue {_queueIndex} tag {tag}: the kernel refused a fetch or commit: {Errno.Describe(-result)}");
         }
     }
 
@@ -138,7 +149,6 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
     public void Complete(int tag, DstStatus status)
     {
         Assert(_states[tag] == TagState.Ours, "result for a tag that is not ours", tag);
-        OwnedTags--;
         // The whole length or an errno, nothing between (U-07, C-11); 0 for what moves no data (C-09).
         int result = status == DstStatus.Ok ? (int)_lengths[tag] : -RequestResult.ToErrno(status);
         Issue(UblkAbi.UBLK_U_IO_COMMIT_AND_FETCH_REQ, tag, result);
@@ -160,7 +170,6 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         // One copy of the descriptor: the kernel filled it before it posted the completion that we took with acquire.
         UblkIoDesc descriptor = _descriptors[tag];
         _states[tag] = TagState.Ours;
-        OwnedTags++;
         long offsetBytes = (long)descriptor.StartSector << SectorShift;
         long lengthBytes = (long)descriptor.NrSectors << SectorShift;
         Operation operation;
@@ -189,7 +198,8 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         bool movesData = operation is Operation.Read or Operation.Write;
         _lengths[tag] = movesData ? lengthBytes : 0;
         Assert(!movesData || lengthBytes <= _maxIoBytes, "request larger than its buffer", tag);
-        _handler.Submit(tag, new Request(operation, FlagsOf(descriptor.OpFlags), offsetBytes, lengthBytes), BufferOf(tag), nowTicks);
+        var request = new Request(operation, FlagsOf(descriptor.OpFlags), offsetBytes, lengthBytes);
+        _handler.Submit(tag, request, BufferOf(tag), nowTicks);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -35,8 +35,11 @@ public class FileCreationTests
             Assert.Equal(0, Libc.Fstatx(backing.Fd, LinuxAbi.STATX_BASIC_STATS, out Statx facts));
             Assert.Equal((ulong)(151 * MiB), facts.Size);
             Assert.True(facts.Blocks * 512 >= (ulong)(151 * MiB), $"only {facts.Blocks} blocks");
+            Assert.True(backing.KeepsAllocation);
+            Assert.Equal(backing.CanWriteZeroes, backing.CanDiscard);
             Assert.Equal(0x8180, facts.Mode);
-            Assert.Equal(BackingFailure.Busy, Assert.Throws<BackingException>(() => BackingOpener.OpenFile(spec, default)).Kind);
+            Assert.Equal(
+                BackingFailure.Busy, Assert.Throws<BackingException>(() => BackingOpener.OpenFile(spec, default)).Kind);
             identity = backing.Identity;
         }
 
@@ -51,10 +54,12 @@ public class FileCreationTests
     public void ASparseFileTakesNoRoom()
     {
         using TemporaryFolder folder = new();
-        using Backing backing = Create(new FileNodeSpec(folder.File("new.img"), 64L << 30, Sparse: true), nameless: true);
+        using Backing backing = Create(
+            new FileNodeSpec(folder.File("new.img"), 64L << 30, Sparse: true), nameless: true);
         Assert.Equal(64L << 30, backing.SizeBytes);
         Assert.Equal(0, Libc.Fstatx(backing.Fd, LinuxAbi.STATX_BASIC_STATS, out Statx facts));
         Assert.True(facts.Blocks < 1024);
+        Assert.True(backing is { KeepsAllocation: false, CanDiscard: true });
     }
 
     [Theory]

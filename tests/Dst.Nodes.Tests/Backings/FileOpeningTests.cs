@@ -3,6 +3,8 @@ using System.Net.Sockets;
 using Dst.Core.Specs;
 using Dst.Interop;
 using Dst.Nodes.Backings;
+using Dst.Nodes.Faults;
+using Dst.Nodes.Local;
 using Xunit;
 
 namespace Dst.Nodes.Tests.Backings;
@@ -68,6 +70,31 @@ public class FileOpeningTests
         Assert.Equal(MiB, new FileInfo(path).Length);
     }
 
+    [Theory]
+    [InlineData(false, false, false, true)]
+    [InlineData(true, false, false, false)]
+    [InlineData(false, true, false, false)]
+    [InlineData(false, false, true, false)]
+    [InlineData(true, true, false, false)]
+    public void AFileThatIsWhollyAllocatedKeepsItsRoomUnlessItIsSparse(
+        bool hasHoles, bool sparse, bool onTmpfs, bool zeroes)
+    {
+        using TemporaryFolder folder = new(onTmpfs);
+        string path = folder.Filled("a", hasHoles ? MiB : 0);
+        if (!hasHoles)
+        {
+            File.WriteAllBytes(path, new byte[MiB]);
+            Run.Command("sync", path);
+        }
+
+        using Backing backing = BackingOpener.OpenFile(new FileNodeSpec(path, Sparse: sparse), default);
+        bool canZero = backing.CanWriteZeroes;
+        Assert.True(onTmpfs ? !canZero : canZero, "the file systems of the tests are not as expected");
+        Assert.Equal(zeroes || onTmpfs, backing.KeepsAllocation);
+        Assert.Equal(!onTmpfs, backing.CanDiscard);
+        Assert.Equal(backing.CanDiscard, backing.DiscardGranularityBytes > 0);
+    }
+
     [Fact]
     public void WhereNoFileCanBeMadeBesideTheAbilitiesComeFromTheFileItself()
     {
@@ -96,7 +123,8 @@ public class FileOpeningTests
         Assert.Equal(8 * MiB, backing.LengthBytes);
 
         using TemporaryFolder other = new();
-        using Backing rest = BackingOpener.OpenFile(new FileNodeSpec(other.Filled("b", 8 * MiB), OffsetBytes: MiB), default);
+        using Backing rest = BackingOpener.OpenFile(
+            new FileNodeSpec(other.Filled("b", 8 * MiB), OffsetBytes: MiB), default);
         Assert.Equal(7 * MiB, rest.SizeBytes);
     }
 
@@ -157,7 +185,8 @@ public class FileOpeningTests
         Assert.Equal(BackingFailure.Usage, missing.Kind);
         Assert.Contains("size=", missing.Message, StringComparison.Ordinal);
 
-        BackingException gone = Refused(new FileNodeSpec(folder.File("none"), MiB), new BackingRequest { Restore = true });
+        BackingException gone = Refused(
+            new FileNodeSpec(folder.File("none"), MiB), new BackingRequest { Restore = true });
         Assert.Equal(BackingFailure.Failure, gone.Kind);
         Assert.Contains("missing", gone.Message, StringComparison.Ordinal);
         Assert.Empty(folder.Names);
@@ -234,6 +263,29 @@ public class FileOpeningTests
     }
 
     [Fact]
+    public void TheSameFileIsFoundAmongNodesThatShareIt()
+    {
+        using TemporaryFolder folder = new();
+        BackingRequest reading = new() { ReadOnly = true };
+        File.CreateSymbolicLink(folder.File("link"), folder.Filled("a.img", MiB));
+        Node[] nodes = [Open("b.img", MiB), new MemoryNode(MiB, keeps: false), Open("a.img", null)];
+        using Node again = new DelayNode(1, Open("link", null));
+        using Node other = Open("c.img", MiB);
+        using Node memory = new MemoryNode(MiB, keeps: false);
+        Assert.Equal(2, SameBacking.Find(nodes, again));
+        Assert.Equal(-1, SameBacking.Find(nodes, other));
+        Assert.Equal(-1, SameBacking.Find(nodes, memory));
+        Array.ForEach(nodes, node => node.Dispose());
+
+        BackingNode Open(string name, long? fill)
+        {
+            string path = fill is { } bytes ? folder.Filled(name, bytes) : folder.File(name);
+            Backing backing = BackingOpener.OpenFile(new FileNodeSpec(path), reading);
+            return new BackingNode("file", backing, static () => { }, static () => { });
+        }
+    }
+
+    [Fact]
     public void TheSameFileTwiceIsRefusedByEveryNameItHas()
     {
         using TemporaryFolder folder = new();
@@ -270,7 +322,8 @@ public class FileOpeningTests
         using SemaphoreSlim waiting = new(0);
         RecordedEvents events = new() { OnWaiting = () => waiting.Release() };
         BackingRequest restore = new() { Restore = true, Events = events };
-        Task<Backing> opening = Task.Run(() => BackingOpener.OpenFile(spec, restore), TestContext.Current.CancellationToken);
+        Task<Backing> opening = Task.Run(
+            () => BackingOpener.OpenFile(spec, restore), TestContext.Current.CancellationToken);
         Assert.True(await waiting.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken));
         await Task.Delay(1500, TestContext.Current.CancellationToken);
         Assert.False(opening.IsCompleted);

@@ -1,0 +1,93 @@
+using Dst.Control;
+using Dst.Daemon.Kernel;
+using Dst.Daemon.Logging;
+
+namespace Dst.Daemon.Devices;
+
+/// <content>The beginning of a device: from a stored record to a live target, or back to nothing.</content>
+internal sealed partial class DeviceWorker
+{
+    private async Task CreateAsync(DeviceRecord record)
+    {
+        await _gate.EnterAsync(DeviceState.Creating, Timeout.InfiniteTimeSpan);
+        try
+        {
+            try
+            {
+                Save(record);
+            }
+            catch (ControlException)
+            {
+                Vanish();
+                throw;
+            }
+
+            BringUpResult result = await BringUpAsync(record, _cancel.Token);
+            if (result.Error is { } error)
+            {
+                _services.Log.CreationFailed(Name, error.Message);
+                RollBack(error, result.Unclean);
+                throw new ControlException(error.Code, error.Message);
+            }
+        }
+        finally
+        {
+            _gate.Leave();
+        }
+    }
+
+    private async Task<BringUpResult> BringUpAsync(DeviceRecord record, CancellationToken cancel)
+    {
+        BringUp way = new(_services, record, Save, OnTargetEvent);
+        BringUpResult result = await way.RunAsync(id => _claimId(this, id), cancel);
+        if (result.Session is { } session)
+        {
+            await RescanAsync(result.BlockDevice);
+            GoLive(session, result.Record, result.BlockDevice);
+            _services.Log.DeviceLive(Name, result.BlockDevice, session.Process.Pid);
+        }
+
+        return result;
+    }
+
+    // U-25: where the kernel was told not to scan for partitions while the device started, it scans now; else this
+    // changes nothing.
+    private async Task RescanAsync(string blockDevice)
+    {
+        try
+        {
+            HelperResult result = await _services.Helpers.RescanAsync(blockDevice);
+            if (result.ExitCode != HelperResult.Done)
+            {
+                _services.Log.DeviceWarning(Name, $"partition table of {blockDevice} was not read: {result.Text}");
+            }
+        }
+        catch (IOException e)
+        {
+            _services.Log.DeviceWarning(Name, e.Message);
+        }
+    }
+
+    private void RollBack(ControlError error, ControlError? unclean)
+    {
+        if (unclean is null)
+        {
+            try
+            {
+                _services.Store.Remove(Name);
+                Vanish();
+                return;
+            }
+            catch (ControlException e)
+            {
+                unclean = e.Error;
+            }
+        }
+
+        Show(view => view with
+        {
+            State = DeviceState.Failed,
+            Reason = $"creation failed ({error.Message}) and is not undone ({unclean.Message}); remove it",
+        });
+    }
+}
