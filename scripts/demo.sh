@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main job of DST, from files to a mounted file system and back, on this machine: directly where the kernel has ublk, else in a small VM.
+# The main job of DST, from files to a mounted file system and back, on this machine: directly where the kernel has
+# ublk, else in a small VM.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the native binaries of DST into artifacts/bin. `publish.sh NAME…` builds only those named (dstd, dst-target, dstctl).
+# Builds the native binaries of DST into artifacts/bin. `publish.sh NAME…` builds only those named (dstd, dst-target,
+# dstctl).
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -19,7 +20,8 @@ for name in "${names[@]}"; do
     project=${projects[$name]:-}
     [ -n "$project" ] || { echo "publish.sh: no program is called $name; there are: ${!projects[*]}" >&2; exit 2; }
     echo "publish: $name"
-    dotnet publish "$repository/src/$project" -c Release -r linux-x64 -o "$repository/artifacts/publish/$name" -v quiet --nologo
+    dotnet publish "$repository/src/$project" -c Release -r linux-x64 -o "$repository/artifacts/publish/$name" \
+        -v quiet --nologo
     install -m 755 "$repository/artifacts/publish/$name/$name" "$output/.$name.new"
     mv "$output/.$name.new" "$output/$name"
 done

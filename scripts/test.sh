@@ -75,7 +75,8 @@ for project in tests/*.Tests; do
     status=$?
     # xunit's own summary: "NAME  Total: 17, Errors: 0, Failed: 1, Skipped: 0, Not Run: 0, Time: 3.571s"
     if summary=$(grep -E 'Total: [0-9]+, Errors: ' "$log" | tail -n 1); then
-        read -r total errors bad skip < <(sed -E 's/.*Total: ([0-9]+), Errors: ([0-9]+), Failed: ([0-9]+), Skipped: ([0-9]+).*/\1 \2 \3 \4/' <<<"$summary")
+        read -r total errors bad skip < <(sed -E \
+            's/.*Total: ([0-9]+), Errors: ([0-9]+), Failed: ([0-9]+), Skipped: ([0-9]+).*/\1 \2 \3 \4/' <<<"$summary")
         ((status == 0 || errors + bad > 0)) || errors=1
         passed=$((passed + total - bad - skip)) failed=$((failed + bad + errors)) skipped=$((skipped + skip))
         echo "$((total - bad - skip)) passed, $((bad + errors)) failed, $skip skipped"
@@ -91,7 +92,8 @@ in_vm() { # KERNEL NAME COMMAND…
     local kernel=$1 name=$2 log=$results/$2-$1.log
     shift 2
     part "$name on kernel $kernel"
-    scripts/vm.sh --kernel "$kernel" --memory 4096 --timeout "$vm_timeout" --dmesg-gate --allow-dmesg "$allowed_dmesg" -- "$@" 2>&1 | tee "$log"
+    scripts/vm.sh --kernel "$kernel" --memory 4096 --timeout "$vm_timeout" --dmesg-gate --allow-dmesg "$allowed_dmesg" \
+        -- "$@" 2>&1 | tee "$log"
     local status=${PIPESTATUS[0]}
     if ! add_line "$log"; then
         fail "$name on kernel $kernel did not come to its end (status $status)"
@@ -103,13 +105,15 @@ in_vm() { # KERNEL NAME COMMAND…
 if ! $quick; then
     part "publish"
     if scripts/publish.sh; then
+        part "vm.sh"
+        vm_tests=(usage_errors surroundings live_output interrupt_kills disks panic gate)
         if $long; then
-            part "vm.sh"
-            scripts/tests/vm_test.sh 2>&1 | tee "$results/vm_test.log"
-            add_line "$results/vm_test.log" || fail "vm_test.sh did not come to its end"
+            vm_tests=()
         else
-            echo "vm.sh's own tests (scripts/tests/vm_test.sh) belong to --long"
+            echo "of vm.sh's own tests (scripts/tests/vm_test.sh): ${vm_tests[*]}; --long runs all"
         fi
+        scripts/tests/vm_test.sh "${vm_tests[@]}" 2>&1 | tee "$results/vm_test.log"
+        add_line "$results/vm_test.log" || fail "vm_test.sh did not come to its end"
         # Errors that the tests make on purpose.
         allowed_dmesg='I/O error, dev (ublkb|dm-|ram|loop|sd)|Buffer I/O error|lost async page write|EXT4-fs error'
         counts=(CYCLES=25 FIO_MIB=48 FS_MIB=64 REQUESTS=200000)
@@ -122,6 +126,9 @@ if ! $quick; then
         for kernel in "${kernels[@]}"; do
             in_vm "$kernel" devices env "${counts[@]}" tests/e2e/devices.sh
             in_vm "$kernel" safety env "${counts[@]}" tests/e2e/safety.sh
+            part "host_restart on kernel $kernel"
+            KERNEL=$kernel tests/e2e/host_restart.sh 2>&1 | tee "$results/host_restart-$kernel.log"
+            add_line "$results/host_restart-$kernel.log" || fail "host_restart on kernel $kernel did not come to its end"
         done
     else
         fail "publish"

@@ -11,7 +11,8 @@ source "$SCRIPTS/lib/kernels.sh"
 
 readonly STATUS_USAGE=2 STATUS_GATE=99 STATUS_TIMEOUT=124 STATUS_GUEST_DIED=125
 readonly SOCKET_WAIT_ROUNDS=500
-readonly GATE_PATTERN='WARNING:|BUG:|Oops|INFO: task .* blocked for more than|I/O error|UBSAN:|general protection fault|stalls? (on|detected)'
+readonly GATE_PATTERN='WARNING:|BUG:|Oops|INFO: task .* blocked for more than|I/O error|UBSAN:'\
+'|general protection fault|stalls? (on|detected)'
 # By the source a false positive of kernel 7.2 with zero copy.
 readonly GATE_ALWAYS_ALLOWED='UBSAN: .*io_uring/rsrc\.c:1070'
 
@@ -98,7 +99,8 @@ parse_arguments() {
 
 original_arguments=("$@")
 parse_arguments "$@"
-[[ $kernel_prefix =~ ^[0-9][A-Za-z0-9.+~-]*$ ]] || fail_usage "--kernel wants a version such as 6.12 or 7, not '$kernel_prefix'"
+[[ $kernel_prefix =~ ^[0-9][A-Za-z0-9.+~-]*$ ]] ||
+    fail_usage "--kernel wants a version such as 6.12 or 7, not '$kernel_prefix'"
 ((cpus >= 1)) || fail_usage "--cpus wants at least 1"
 ((memory_mib >= 512)) || fail_usage "--memory wants at least 512"
 if ((${#command[@]} == 0)); then
@@ -192,7 +194,8 @@ add_disks() {
             cache=writeback
             lasting_disks=1
         else
-            fail_usage "--disk: '$disk' is neither a size such as 2G nor a writable file (truncate -s 2G FILE makes one)"
+            fail_usage \
+                "--disk: '$disk' is neither a size such as 2G nor a writable file (truncate -s 2G FILE makes one)"
         fi
         machine+=(-drive "if=none,id=disk$number,format=raw,discard=unmap,cache=$cache,file=${file//,/,,}"
             -device "virtio-blk-pci,drive=disk$number,serial=dst-disk$number")
@@ -207,8 +210,8 @@ quoted() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
 write_settings() {
     local rows=24 columns=80 name number
     [[ -t 0 ]] && read -r rows columns < <(stty size)
-    for name in RELEASE="$release" KERNEL="$kernel" SCRIPTS="$SCRIPTS" DIRECTORY="$PWD" ROWS="$rows" COLUMNS="$columns" \
-        UDEV="$udev" GATE="$gate" DISKS="${#disks[@]}" \
+    for name in RELEASE="$release" KERNEL="$kernel" SCRIPTS="$SCRIPTS" DIRECTORY="$PWD" ROWS="$rows" \
+        COLUMNS="$columns" UDEV="$udev" GATE="$gate" DISKS="${#disks[@]}" \
         LASTING_DISKS="$lasting_disks" OPEN_FILES="$(ulimit -n)"; do
         printf 'export DST_VM_%s=%s\n' "${name%%=*}" "$(quoted "${name#*=}")"
     done
@@ -259,11 +262,12 @@ kernel_arguments() {
 # shellcheck disable=SC2054  # QEMU's options have commas
 start_machine() {
     if ((icount)); then
-        # Without fast string operations a copy counts as one instruction, not as one a byte.
-        machine+=(-accel tcg,thread=single -smp 1 -icount shift=3 -cpu max,-erms)
+        machine+=(-accel tcg,thread=single -smp 1 -icount shift=3)
     else
-        machine+=(-accel tcg,thread=multi -smp "$cpus" -cpu max)
+        machine+=(-accel tcg,thread=multi -smp "$cpus")
     fi
+    # Without fast string operations the kernel copies words, not bytes: one emulated instruction for eight bytes.
+    machine+=(-cpu max,-erms)
     machine+=(-nodefaults -no-user-config -display none -no-reboot -m "$memory_mib" -machine q35,memory-backend=memory
         -object "memory-backend-memfd,id=memory,size=${memory_mib}M,share=on"
         -kernel "$kernel/vmlinuz" -initrd "$run_dir/initramfs.cpio" -append "$(kernel_arguments)"

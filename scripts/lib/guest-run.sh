@@ -93,8 +93,9 @@ finish() {
     sleep 60
 }
 
-# Each file that the guest remembers costs virtiofsd an open file; out of them, every further path would fail with EMFILE.
-# Inodes count double here (the overlay's and its layer's), so the bound leaves room for the seconds between two looks.
+# Each file that the guest remembers costs virtiofsd an open file; out of them, every further path would fail with
+# EMFILE. Inodes count double here (the overlay's and its layer's), so the bound leaves room for the seconds between two
+# looks.
 forget_files() {
     local inodes
     while true; do

@@ -193,7 +193,8 @@ cached_or_refreshed() {
     exec {lock}>"$cache/.lock"
     flock "$lock"
     version=$(cached_versions "$cache" | newest_matching "$prefix")
-    if [[ -z $version || -z $(find "$cache" -maxdepth 1 -name ".checked-$kind-$prefix" -mtime "-$KERNEL_CHECK_DAYS") ]]; then
+    if [[ -z $version
+        || -z $(find "$cache" -maxdepth 1 -name ".checked-$kind-$prefix" -mtime "-$KERNEL_CHECK_DAYS") ]]; then
         rm -rf "$cache"/.fetch.*
         state=$(mktemp -d "$cache/.fetch.XXXXXX")
         # A subshell, since a fetch that is broken off must not leave its folder behind.

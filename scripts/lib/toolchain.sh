@@ -3,7 +3,8 @@
 
 need_toolchain() {
     if ! command -v dotnet >/dev/null; then
-        say "the .NET 10 SDK is missing and Debian has no package of it: install it from https://dot.net, then run this again"
+        say "the .NET 10 SDK is missing and Debian has no package of it: install it from https://dot.net," \
+            "then run this again"
         return 1
     fi
     need_packages gcc libc6-dev

@@ -121,7 +121,8 @@ whole_output() {
     local sum
     sum=$(seq 1000000 | md5sum)
     # A reader that is slow at first, and a process left behind that holds the output.
-    out=$("$VM" -- bash -c 'sleep 1000 & seq 1000000; exit 5' 2>"$WORK/err" | (sleep 20; md5sum); echo "${PIPESTATUS[0]}")
+    out=$("$VM" -- bash -c 'sleep 1000 & seq 1000000; exit 5' 2>"$WORK/err" | (sleep 20; md5sum)
+        echo "${PIPESTATUS[0]}")
     expect "output and status" "$out" "$sum"$'\n'5
     expect_clean
 }
@@ -245,7 +246,8 @@ gate() {
 }
 
 hung_task() {
-    vm --disk 64M --dmesg-gate --timeout 300 -- bash -c 'mkfs.ext4 -q /dev/vda && mount /dev/vda /mnt && fsfreeze -f /mnt
+    vm --disk 64M --dmesg-gate --timeout 300 -- bash -c 'mkfs.ext4 -q /dev/vda &&
+        mount /dev/vda /mnt && fsfreeze -f /mnt
         touch /mnt/x & sleep 70; fsfreeze -u /mnt; wait; umount /mnt'
     expect status "$status" 99
     grep -q 'blocked for more than' "$WORK/err" || note "no hung task shown"
@@ -258,8 +260,8 @@ counted_instructions() {
 
 usage_errors() {
     local arguments
-    for arguments in "--cpus x -- true" "--disk /no/such/file -- true" "--share /no/such -- true" "--kernel ../x -- true" \
-        "--bogus" "--" "true" "--timeout"; do
+    for arguments in "--cpus x -- true" "--disk /no/such/file -- true" "--share /no/such -- true" \
+        "--kernel ../x -- true" "--bogus" "--" "true" "--timeout"; do
         # shellcheck disable=SC2086
         vm $arguments </dev/null
         expect "status of '$arguments'" "$status" 2
@@ -296,8 +298,8 @@ run_side_by_side() {
 
 tests=("$@")
 ((${#tests[@]})) || tests=(usage_errors archive_out_of_reach boots_6_12 boots_7 surroundings live_output whole_output
-    reader_gone timeout_kills interrupt_kills killed_script_leaves_no_process disks udev_probes shared_folder many_files shell panic gate
-    hung_task counted_instructions run_side_by_side)
+    reader_gone timeout_kills interrupt_kills killed_script_leaves_no_process disks udev_probes shared_folder many_files
+    shell panic gate hung_task counted_instructions run_side_by_side)
 for test in "${tests[@]}"; do
     run "$test"
 done

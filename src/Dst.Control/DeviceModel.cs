@@ -175,7 +175,8 @@ public sealed record DeviceStatus
     public bool ReadOnly { get; init; }
 
     /// <summary>Counters of the device by the names of the status tree (reads, write_bytes, inflight, …).</summary>
-    public IReadOnlyDictionary<string, long> Counters { get; init; } = new Dictionary<string, long>(StringComparer.Ordinal);
+    public IReadOnlyDictionary<string, long> Counters { get; init; } =
+        new Dictionary<string, long>(StringComparer.Ordinal);
 
     /// <summary>The nodes in the order of the map.</summary>
     public IReadOnlyList<NodeStatus> Nodes { get; init; } = [];
@@ -209,10 +210,12 @@ public sealed record NodeStatus
     public string? Reason { get; init; }
 
     /// <summary>Counters of the node by the names of the status tree.</summary>
-    public IReadOnlyDictionary<string, long> Counters { get; init; } = new Dictionary<string, long>(StringComparer.Ordinal);
+    public IReadOnlyDictionary<string, long> Counters { get; init; } =
+        new Dictionary<string, long>(StringComparer.Ordinal);
 
     /// <summary>Latency of the node by operation, one line each as in the status tree.</summary>
-    public IReadOnlyDictionary<string, string> Latency { get; init; } = new Dictionary<string, string>(StringComparer.Ordinal);
+    public IReadOnlyDictionary<string, string> Latency { get; init; } =
+        new Dictionary<string, string>(StringComparer.Ordinal);
 }
 
 /// <summary>What the daemon says of itself.</summary>

@@ -46,7 +46,8 @@ public static class StatusTree
     /// <summary>
     /// Operations with a file latency_OP in each node's folder: "count N p50_us N p99_us N max_us N".
     /// </summary>
-    public static readonly IReadOnlyList<string> LatencyOperations = ["read", "write", "flush", "discard", "write_zeroes"];
+    public static readonly IReadOnlyList<string> LatencyOperations =
+        ["read", "write", "flush", "discard", "write_zeroes"];
 
     /// <summary>Folder of the nodes, one folder each, named by index from 0.</summary>
     public const string Nodes = "nodes";

@@ -42,7 +42,8 @@ internal sealed class DaemonHost : IAsyncDisposable
 
     /// <summary>Version of the program.</summary>
     public static string Version =>
-        typeof(DaemonHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
+        typeof(DaemonHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?
+            .InformationalVersion.Split('+')[0] ?? "0";
 
     /// <summary>Takes the locks (D-05), then the socket (D-07), then cares for the devices.</summary>
     /// <exception cref="ControlException">Another daemon is there, or a path is too long.</exception>
@@ -97,11 +98,13 @@ internal sealed class DaemonHost : IAsyncDisposable
 
     private static void CheckSocketPath(RunDirectory run)
     {
-        if (!Path.IsPathRooted(run.Path) || Encoding.UTF8.GetByteCount(run.DaemonSocket) > RunDirectory.MaxSocketPathBytes)
+        if (!Path.IsPathRooted(run.Path)
+            || Encoding.UTF8.GetByteCount(run.DaemonSocket) > RunDirectory.MaxSocketPathBytes)
         {
             throw new ControlException(
                 ControlErrorCode.Usage,
-                $"run directory {run.Path}: must be absolute, and {run.DaemonSocket} at most {RunDirectory.MaxSocketPathBytes} bytes");
+                $"run directory {run.Path}: must be absolute, "
+                + $"and {run.DaemonSocket} at most {RunDirectory.MaxSocketPathBytes} bytes");
         }
     }
 

@@ -12,7 +12,8 @@ internal static class Program
 {
     private static readonly Option<string> RunDirectoryOption = new("--run-dir")
     {
-        Description = $"sockets, locks and status trees (default {RunDirectory.DefaultPath}, or ${RunDirectory.Variable})",
+        Description =
+            $"sockets, locks and status trees (default {RunDirectory.DefaultPath}, or ${RunDirectory.Variable})",
     };
 
     private static readonly Option<string> StateDirectoryOption = new("--state-dir")
@@ -48,7 +49,12 @@ internal static class Program
         RootCommand root = new(
             "dstd keeps DST's devices: it creates, watches, restores and removes them. Stopping it stops no device.")
         {
-            RunDirectoryOption, StateDirectoryOption, LogOption, LogLevelOption, TargetBinaryOption, LinkDirectoryOption,
+            RunDirectoryOption,
+            StateDirectoryOption,
+            LogOption,
+            LogLevelOption,
+            TargetBinaryOption,
+            LinkDirectoryOption,
         };
         LogOption.AcceptOnlyFromAmong("text", "json");
         root.SetAction((parse, _) => RunAsync(parse));
@@ -90,7 +96,8 @@ internal static class Program
 
     private static DaemonOptions OptionsOf(ParseResult parse)
     {
-        string run = parse.GetValue(RunDirectoryOption) ?? Environment.GetEnvironmentVariable(RunDirectory.Variable) ?? RunDirectory.DefaultPath;
+        string run = parse.GetValue(RunDirectoryOption)
+            ?? Environment.GetEnvironmentVariable(RunDirectory.Variable) ?? RunDirectory.DefaultPath;
         string state = parse.GetValue(StateDirectoryOption)
             ?? Environment.GetEnvironmentVariable(StateDirectory.Variable) ?? StateDirectory.DefaultPath;
         DaemonOptions options = new()
@@ -99,7 +106,9 @@ internal static class Program
             State = new StateDirectory(Path.GetFullPath(state)),
             LinkDirectory = Path.GetFullPath(parse.GetValue(LinkDirectoryOption)!),
         };
-        return parse.GetValue(TargetBinaryOption) is { } target ? options with { TargetBinary = Path.GetFullPath(target) } : options;
+        return parse.GetValue(TargetBinaryOption) is { } target
+            ? options with { TargetBinary = Path.GetFullPath(target) }
+            : options;
     }
 
     // Runs in a process of its own because the kernel may block it (U-13).

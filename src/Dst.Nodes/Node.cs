@@ -59,7 +59,8 @@ public abstract class Node : IDisposable
 /// <param name="FileIndex">The node's fixed file in the queue's ring; -1 without.</param>
 /// <param name="Slots">The queue's legs.</param>
 /// <param name="Sink">Where finished legs go.</param>
-public readonly record struct NodeQueueContext(RingLoop Loop, int QueueIndex, int NodeIndex, int FileIndex, LegSlot[] Slots, ILegSink Sink);
+public readonly record struct NodeQueueContext(
+    RingLoop Loop, int QueueIndex, int NodeIndex, int FileIndex, LegSlot[] Slots, ILegSink Sink);
 
 /// <summary>One queue's end of a node. Every member is for the queue's thread.</summary>
 public abstract class NodeQueue : IDisposable

@@ -22,7 +22,8 @@ if (arguments is ["--version"])
 
 if (arguments is not ["--run-dir", var runPath, "--name", var name])
 {
-    Console.Error.WriteLine("dst-target: usage: dst-target --run-dir DIR --name NAME; dstd starts it, see 'dstctl add-device --help'");
+    Console.Error.WriteLine(
+        "dst-target: usage: dst-target --run-dir DIR --name NAME; dstd starts it, see 'dstctl add-device --help'");
     return TargetExit.Usage;
 }
 
@@ -42,6 +43,11 @@ using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Ignore);
 _ = Dst.Interop.Libc.SetThreadName("dst-target\0"u8);
 _ = Dst.Interop.Libc.Chdir("/");
 _ = Dst.Interop.Libc.Umask(0x12);
+if (ForcedCollections.StartIfAsked() is { } forced)
+{
+    log.Write(forced);
+}
+
 return new TargetServer(new RunDirectory(runPath), new TargetIdentity(name, version, refusal), log).Run();
 
 void Ignore(PosixSignalContext context)

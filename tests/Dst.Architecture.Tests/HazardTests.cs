@@ -16,8 +16,10 @@ public sealed partial class HazardTests
     [Fact]
     public void EveryCitedNumberHasAnEntry()
     {
-        List<RepositoryFile> citing = [.. Repository.Files.Where(file => file.IsIn("src", "native", "tests", "scripts"))];
-        Assert.True(citing.SelectMany(Cited).Distinct(StringComparer.Ordinal).Count() > 40, "the search finds too few numbers");
+        List<RepositoryFile> citing =
+            [.. Repository.Files.Where(file => file.IsIn("src", "native", "tests", "scripts"))];
+        Assert.True(
+            citing.SelectMany(Cited).Distinct(StringComparer.Ordinal).Count() > 40, "the search finds too few numbers");
         Assert.Empty(Unexplained(citing, Repository.Find(Document)));
     }
 
@@ -41,7 +43,8 @@ public sealed partial class HazardTests
     {
         IReadOnlyDictionary<string, string> entries = Entries(Repository.Find(Document));
         Assert.All(entries, entry => Assert.True(entry.Value.Trim().Length > 40, $"{entry.Key} says nothing"));
-        string[] numbers = [.. EntryHeading().Matches(Repository.Find(Document).Text).Select(match => match.Groups["id"].Value)];
+        string[] numbers =
+            [.. EntryHeading().Matches(Repository.Find(Document).Text).Select(match => match.Groups["id"].Value)];
         Assert.Equal([.. numbers.Order(StringComparer.Ordinal)], numbers);
     }
 
@@ -49,7 +52,8 @@ public sealed partial class HazardTests
     public void AnEmptyEntryIsFound() =>
         Assert.Equal("", Entries(new RepositoryFile(Document, "## U-01\n\n## U-02\n\nText.\n"))["U-01"].Trim());
 
-    private static IEnumerable<string> Cited(RepositoryFile file) => Number().Matches(file.Text).Select(match => match.Value);
+    private static IEnumerable<string> Cited(RepositoryFile file) =>
+        Number().Matches(file.Text).Select(match => match.Value);
 
     private static List<string> Unexplained(IEnumerable<RepositoryFile> citing, RepositoryFile document)
     {
@@ -80,6 +84,9 @@ public sealed partial class HazardTests
     [GeneratedRegex(@"\b[CUNMDS]-[0-9]{2}\b", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 10_000)]
     private static partial Regex Number();
 
-    [GeneratedRegex(@"^## (?<id>[A-Z]-[0-9]{2})\b.*$", RegexOptions.ExplicitCapture | RegexOptions.Multiline, matchTimeoutMilliseconds: 10_000)]
+    [GeneratedRegex(
+        @"^## (?<id>[A-Z]-[0-9]{2})\b.*$",
+        RegexOptions.ExplicitCapture | RegexOptions.Multiline,
+        matchTimeoutMilliseconds: 10_000)]
     private static partial Regex EntryHeading();
 }

@@ -51,7 +51,8 @@ public sealed class ReferenceTests
     [Fact]
     public void UnsafeCodeElsewhereIsFound()
     {
-        const string Xml = "<Project><PropertyGroup><AllowUnsafeBlocks>true</AllowUnsafeBlocks></PropertyGroup></Project>";
+        const string Xml =
+            "<Project><PropertyGroup><AllowUnsafeBlocks>true</AllowUnsafeBlocks></PropertyGroup></Project>";
         Assert.NotEmpty(WrongUnsafe([Project.Parse(new RepositoryFile("src/Dst.Core/Dst.Core.csproj", Xml))]));
     }
 
@@ -65,9 +66,11 @@ public sealed class ReferenceTests
         RepositoryFile props = Repository.Find("Directory.Build.props");
         RepositoryFile off = new(
             "src/Dst.Cli/Dst.Cli.csproj",
-            "<Project><PropertyGroup><OutputType>Library</OutputType><IsAotCompatible>false</IsAotCompatible></PropertyGroup></Project>");
+            "<Project><PropertyGroup><OutputType>Library</OutputType><IsAotCompatible>false</IsAotCompatible>"
+            + "</PropertyGroup></Project>");
         RepositoryFile managed = new(
-            "src/Dst.Cli/Dst.Cli.csproj", "<Project><PropertyGroup><OutputType>Exe</OutputType></PropertyGroup></Project>");
+            "src/Dst.Cli/Dst.Cli.csproj",
+            "<Project><PropertyGroup><OutputType>Exe</OutputType></PropertyGroup></Project>");
         Assert.Single(WrongAot(props, [off]));
         Assert.Single(WrongAot(props, [managed]));
         Assert.Single(WrongAot(new RepositoryFile("Directory.Build.props", "<Project />"), []));
@@ -83,21 +86,30 @@ public sealed class ReferenceTests
                 wrong.Add($"{project.Name} is a library that no rule names");
             }
 
-            string[] mayReference = project.IsExecutable ? [.. Allowed.Keys] : Allowed.GetValueOrDefault(project.Name, []);
-            wrong.AddRange(project.References.Except(mayReference, StringComparer.Ordinal).Select(to => $"{project.Name} → {to}"));
+            string[] mayReference = project.IsExecutable
+                ? [.. Allowed.Keys]
+                : Allowed.GetValueOrDefault(project.Name, []);
+            wrong.AddRange(
+                project.References.Except(mayReference, StringComparer.Ordinal).Select(to => $"{project.Name} → {to}"));
         }
 
         return wrong;
     }
 
     private static List<string> WrongUnsafe(IEnumerable<Project> projects) =>
-        [.. projects.Where(project => project.IsUnsafe).Select(project => project.Name).Except(MayBeUnsafe, StringComparer.Ordinal)];
+    [
+        .. projects.Where(project => project.IsUnsafe).Select(project => project.Name)
+            .Except(MayBeUnsafe, StringComparer.Ordinal),
+    ];
 
     private static List<string> WrongAot(RepositoryFile props, IEnumerable<RepositoryFile> projects)
     {
         List<string> wrong = [];
         bool isDefault = XDocument.Parse(props.Text).Descendants("IsAotCompatible").Any(property =>
-            property.Value is "true" && property.Parent?.Attribute("Condition")?.Value.Contains("IsSourceProject", StringComparison.Ordinal) == true);
+        {
+            string condition = property.Parent?.Attribute("Condition")?.Value ?? "";
+            return property.Value is "true" && condition.Contains("IsSourceProject", StringComparison.Ordinal);
+        });
         if (!isDefault)
         {
             wrong.Add($"{props.Path} makes source projects not AOT compatible");
@@ -126,11 +138,13 @@ public sealed class ReferenceTests
         public bool IsUnsafe => Values("AllowUnsafeBlocks").Contains("true", StringComparer.OrdinalIgnoreCase);
 
         public IEnumerable<string> References => Document.Descendants("ProjectReference")
-            .Select(reference => Path.GetFileNameWithoutExtension(reference.Attribute("Include")!.Value.Replace('\\', '/')));
+            .Select(reference => Path.GetFileNameWithoutExtension(
+                reference.Attribute("Include")!.Value.Replace('\\', '/')));
 
         public static Project Parse(RepositoryFile file) =>
             new(Path.GetFileNameWithoutExtension(file.Path), XDocument.Parse(file.Text));
 
-        public string[] Values(string property) => [.. Document.Descendants(property).Select(element => element.Value.Trim())];
+        public string[] Values(string property) =>
+            [.. Document.Descendants(property).Select(element => element.Value.Trim())];
     }
 }

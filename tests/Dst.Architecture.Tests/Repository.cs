@@ -19,7 +19,10 @@ internal static class Repository
     internal static string Root { get; } = FindRoot();
 
     internal static IReadOnlyList<RepositoryFile> Files { get; } =
-        [.. Walk(Root).Order(StringComparer.Ordinal).Select(path => new RepositoryFile(path, File.ReadAllText(FullPath(path))))];
+    [
+        .. Walk(Root).Order(StringComparer.Ordinal)
+            .Select(path => new RepositoryFile(path, File.ReadAllText(FullPath(path)))),
+    ];
 
     internal static IEnumerable<RepositoryFile> Projects => Files.Where(file => file.IsIn("src") && file.Is(".csproj"));
 

@@ -72,7 +72,7 @@ public sealed partial class ScriptTests
 
     [Theory]
     [InlineData("the network/workshop, a/wo", "rk/b.c and http://dstd/")]
-    [InlineData("install it from https://dot", ".net, then")]
+    [InlineData("install it from https://dot.net", ", then")]
     public void OtherPlacesAreFine(string first, string second) =>
         Assert.Empty(ForeignPlaces(new RepositoryFile("x", first + second)));
 
@@ -89,7 +89,12 @@ public sealed partial class ScriptTests
     {
         try
         {
-            using Process process = Process.Start(new ProcessStartInfo("shellcheck", "--version") { RedirectStandardOutput = true, UseShellExecute = false })!;
+            ProcessStartInfo start = new("shellcheck", "--version")
+            {
+                RedirectStandardOutput = true,
+                UseShellExecute = false,
+            };
+            using Process process = Process.Start(start)!;
             process.StandardOutput.ReadToEnd();
             process.WaitForExit();
             return process.ExitCode == 0;

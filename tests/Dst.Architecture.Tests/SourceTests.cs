@@ -3,7 +3,7 @@ using System.Text.RegularExpressions;
 namespace Dst.Architecture.Tests;
 
 /// <summary>
-/// What source files may not hold: waiting and clocks on the road of a request, too many lines anywhere.
+/// What source files may not hold: waiting and clocks on the road of a request, lines too many or too wide anywhere.
 /// </summary>
 public sealed partial class SourceTests
 {
@@ -11,8 +11,8 @@ public sealed partial class SourceTests
 
     private static readonly string[] DataPlane =
     [
-        "src/Dst.Core", "src/Dst.IO/Rings", "src/Dst.IO/Measure", "src/Dst.Nodes/Engine", "src/Dst.Nodes/Legs", "src/Dst.Nodes/Local",
-        "src/Dst.Nodes/Faults", "src/Dst.Ublk/Queues",
+        "src/Dst.Core", "src/Dst.IO/Rings", "src/Dst.IO/Measure", "src/Dst.Nodes/Engine", "src/Dst.Nodes/Legs",
+        "src/Dst.Nodes/Local", "src/Dst.Nodes/Faults", "src/Dst.Ublk/Queues",
     ];
 
     [Fact]
@@ -30,7 +30,8 @@ public sealed partial class SourceTests
     [InlineData("src/Dst.Ublk/Queues/X.cs", "long t = DateTimeOffset.UtcNow.Ticks;")]
     [InlineData("src/Dst.Daemon/X.cs", "var t = DateTime.Now;")]
     [InlineData("src/Dst.Interop/X.cs", "[SuppressGCTransition] static extern int F();")]
-    public void AForbiddenWordIsFound(string path, string code) => Assert.NotEmpty(ForbiddenWords(new RepositoryFile(path, code)));
+    public void AForbiddenWordIsFound(string path, string code) =>
+        Assert.NotEmpty(ForbiddenWords(new RepositoryFile(path, code)));
 
     [Theory]
     [InlineData("// takes no lock (at all), never awaits a Task")]
@@ -50,6 +51,48 @@ public sealed partial class SourceTests
         Assert.Empty(TooLong([new RepositoryFile("src/Dst.Core/X.cs", text[3..])]));
     }
 
+    [Fact]
+    public void NoLineIsTooWide()
+    {
+        Assert.True(Repository.Files.Count(file => ColumnsMax(file) > 0) > 100, "the search finds too few files");
+        Assert.Empty(Repository.Files.SelectMany(TooWide));
+    }
+
+    [Theory]
+    [InlineData("src/Dst.Core/X.cs", 120)]
+    [InlineData("tests/e2e/x.sh", 120)]
+    [InlineData("scripts/x.sh", 120)]
+    [InlineData("native/x.c", 120)]
+    [InlineData("tests/README.md", 120)]
+    [InlineData("docs/x.md", 160)]
+    public void AWideLineIsFound(string path, int columns)
+    {
+        string fits = new('ä', columns);
+        Assert.Equal($"{path}:2", Assert.Single(TooWide(new RepositoryFile(path, $"{fits}\n{fits}x\n"))));
+    }
+
+    private static IEnumerable<string> TooWide(RepositoryFile file)
+    {
+        int columnsMax = ColumnsMax(file);
+        return columnsMax == 0
+            ? []
+            : from line in file.Lines.Index()
+              where line.Item.Length > columnsMax
+              select $"{file.Path}:{line.Index + 1}";
+    }
+
+    /// <summary>Columns that a line of a file may have; 0 for files that nobody reads line by line.</summary>
+    private static int ColumnsMax(RepositoryFile file)
+    {
+        if (file.IsIn("docs") && file.Is(".md"))
+        {
+            return 160;
+        }
+
+        bool isText = file.Is(".cs") || file.Is(".sh") || file.Is(".c") || file.Is(".md");
+        return isText && file.IsIn("src", "tests", "native", "scripts") ? 120 : 0;
+    }
+
     private static IEnumerable<string> TooLong(IEnumerable<RepositoryFile> files) =>
         from file in files
         let lines = file.Text.Count(c => c == '\n')
@@ -63,11 +106,15 @@ public sealed partial class SourceTests
         return forbidden.Matches(code).Select(match => $"{file.Path}: {match.Value.Trim()}");
     }
 
-    [GeneratedRegex(@"\bSuppressGCTransition|\bDateTime\s*\.\s*(Utc)?Now\b", RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 10_000)]
+    [GeneratedRegex(
+        @"\bSuppressGCTransition|\bDateTime\s*\.\s*(Utc)?Now\b",
+        RegexOptions.ExplicitCapture,
+        matchTimeoutMilliseconds: 10_000)]
     private static partial Regex ForbiddenEverywhere();
 
     [GeneratedRegex(
-        @"\bSuppressGCTransition|\bDateTime(Offset)?\s*\.\s*(Utc)?Now\b|\basync\b|\bawait\b|\block\s*\(|\b(Value)?Task\b",
+        @"\bSuppressGCTransition|\bDateTime(Offset)?\s*\.\s*(Utc)?Now\b|"
+            + @"\basync\b|\bawait\b|\block\s*\(|\b(Value)?Task\b",
         RegexOptions.ExplicitCapture,
         matchTimeoutMilliseconds: 10_000)]
     private static partial Regex ForbiddenOnTheRoad();

@@ -33,7 +33,8 @@ public sealed class VerbTests
         Assert.Equal(("POST", "/v1/devices?timeoutMs=90000"), (sent.Method, sent.Target));
         DeviceRequest request = JsonSerializer.Deserialize(sent.Body, ControlJson.Default.DeviceRequest)!;
         Assert.Equal(
-            ["file:/home/user/here/a,,b.img,size=4G", "dev:/dev/sdb", "delay:5,file:/home/user/here/../c,sparse"], request.Nodes);
+            ["file:/home/user/here/a,,b.img,size=4G", "dev:/dev/sdb", "delay:5,file:/home/user/here/../c,sparse"],
+            request.Nodes);
         Assert.Equal(
             new DeviceRequest
             {

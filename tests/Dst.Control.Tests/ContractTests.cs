@@ -70,7 +70,8 @@ public sealed class ContractTests
     public void A_document_is_one_line() =>
         Assert.DoesNotContain(
             (byte)'\n',
-            JsonSerializer.SerializeToUtf8Bytes(new TargetReply { Waiting = "two\nlines" }, ControlJson.Default.TargetReply));
+            JsonSerializer.SerializeToUtf8Bytes(
+                new TargetReply { Waiting = "two\nlines" }, ControlJson.Default.TargetReply));
 
     private static DeviceRecord RecordOf(int number, long size, bool flag, string text, Guid uuid) => new()
     {
@@ -91,7 +92,18 @@ public sealed class ContractTests
             MaxDiscardBytes = size,
             MaxWriteZeroesBytes = size,
             DiscardGranularityBytes = number,
-            Nodes = [new() { Spec = text, Type = "file", Address = text, StartBytes = 0, LengthBytes = size, Identity = text }],
+            Nodes =
+        [
+            new()
+            {
+                Spec = text,
+                Type = "file",
+                Address = text,
+                StartBytes = 0,
+                LengthBytes = size,
+                Identity = text,
+            },
+        ],
         },
     };
 }

@@ -46,6 +46,8 @@ public sealed class NodeSpecTests
             new DelayNodeSpec(50, new FileNodeSpec("/a,b", 1 << 20)),
             "delay:50,file:/a,,b,size=1M"
         },
+        { "volatile:7,file:/a,size=1M", new VolatileNodeSpec(7, new FileNodeSpec("/a", 1 << 20)), null },
+        { "volatile:0,dev:/dev/sdb", new VolatileNodeSpec(0, new DeviceNodeSpec("/dev/sdb")), null },
         { "error:all,mem:1M", new ErrorNodeSpec(Rule("all"), new MemoryNodeSpec(1 << 20)), null },
         {
             "error:write+read@3-:ENOSPC,delay:5,mem:1M",
@@ -118,6 +120,8 @@ public sealed class NodeSpecTests
     [InlineData("delay:1.5,zero:1M", "must be a whole number of milliseconds")]
     [InlineData("delay:3600001,zero:1M", "0 to 3600000")]
     [InlineData("delay:5,bogus:1", "unknown kind")]
+    [InlineData("volatile:1,zero:1M", "must be file or dev, not zero")]
+    [InlineData("volatile:-1,file:/a", "must be a whole number")]
     [InlineData("delay:1,delay:1,delay:1,error:all,delay:1,zero:1M", "at most 4 deep")]
     [InlineData("error:read", "no node after 'read', expected error:WHEN,NODE")]
     [InlineData("error:,zero:1M", "unknown operation ''")]

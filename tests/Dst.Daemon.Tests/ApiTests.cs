@@ -49,7 +49,8 @@ public sealed class ApiTests
         string method, string path, string? body, int status)
     {
         await using TestBed bed = await TestBed.StartedAsync();
-        using HttpRequestMessage request = new(new HttpMethod(method), path) { Content = body is null ? null : new StringContent(body) };
+        using HttpRequestMessage request =
+            new(new HttpMethod(method), path) { Content = body is null ? null : new StringContent(body) };
         using HttpResponseMessage response = await bed.Client.SendAsync(request, TestContext.Current.CancellationToken);
         ControlError error = await TestBed.ReadAsync(
             response, (HttpStatusCode)status, ControlJson.Default.ControlError);
@@ -114,12 +115,14 @@ public sealed class ApiTests
         await using TestBed bed = await TestBed.StartedAsync();
         ControlException run = await Assert.ThrowsAsync<ControlException>(
             () =>
-                DaemonHost.StartAsync(bed.Options with { State = new StateDirectory($"{bed.Root}/other") }, Serilog.Core.Logger.None));
+                DaemonHost.StartAsync(
+                    bed.Options with { State = new StateDirectory($"{bed.Root}/other") }, Serilog.Core.Logger.None));
         Assert.Equal(ControlErrorCode.Busy, run.Error.Code);
         Assert.Contains($"pid {Environment.ProcessId}", run.Message, StringComparison.Ordinal);
         await Assert.ThrowsAsync<ControlException>(
             () =>
-                DaemonHost.StartAsync(bed.Options with { Run = new RunDirectory($"{bed.Root}/other") }, Serilog.Core.Logger.None));
+                DaemonHost.StartAsync(
+                    bed.Options with { Run = new RunDirectory($"{bed.Root}/other") }, Serilog.Core.Logger.None));
         Assert.Empty(await bed.ListAsync());
     }
 

@@ -14,7 +14,9 @@ public sealed class CreationTests
         await File.WriteAllTextAsync(
             $"{bed.Fake}/sys/block/ublkb5/queue/write_cache", "write through\n", TestContext.Current.CancellationToken);
         await File.WriteAllTextAsync(
-            $"{bed.Fake}/proc/swaps", "Filename\n/dev/ublkb5 partition 1 0 -2\n", TestContext.Current.CancellationToken);
+            $"{bed.Fake}/proc/swaps",
+            "Filename\n/dev/ublkb5 partition 1 0 -2\n",
+            TestContext.Current.CancellationToken);
         DeviceStatus status = await bed.AddAsync("a", 5);
         Assert.Equal("live", status.State);
         Assert.Equal("/dev/ublkb5", status.BlockDevice);
@@ -69,8 +71,10 @@ public sealed class CreationTests
     {
         await using TestBed bed = await TestBed.StartedAsync();
         await bed.AddAsync("a", 5);
-        Assert.Contains("exists", (await bed.AddFailsAsync(TestBed.Request("a"), HttpStatusCode.Conflict)).Message, StringComparison.Ordinal);
-        Assert.Contains("device a", (await bed.AddFailsAsync(TestBed.Request("b", 5), HttpStatusCode.Conflict)).Message, StringComparison.Ordinal);
+        ControlError sameName = await bed.AddFailsAsync(TestBed.Request("a"), HttpStatusCode.Conflict);
+        Assert.Contains("exists", sameName.Message, StringComparison.Ordinal);
+        ControlError sameId = await bed.AddFailsAsync(TestBed.Request("b", 5), HttpStatusCode.Conflict);
+        Assert.Contains("device a", sameId.Message, StringComparison.Ordinal);
         Assert.Single(await bed.ListAsync());
     }
 
@@ -103,7 +107,8 @@ public sealed class CreationTests
     {
         await using TestBed bed = new();
         TimeSpan limit = TimeSpan.FromSeconds(2);
-        bed.Options = bed.Options with { Timing = bed.Options.Timing with { Connect = TimeSpan.FromSeconds(8), Hello = limit, Start = limit } };
+        Timing timing = bed.Options.Timing with { Connect = TimeSpan.FromSeconds(8), Hello = limit, Start = limit };
+        bed.Options = bed.Options with { Timing = timing };
         await bed.StartAsync();
         bed.Mode("a", mode);
         await bed.AddFailsAsync(TestBed.Request("a", 2), HttpStatusCode.GatewayTimeout);
@@ -132,7 +137,10 @@ public sealed class CreationTests
         Assert.Equal("creating", status.State);
         Assert.Equal(100, status.ProgressTotalBytes);
         Assert.Equal("waits for the lock", status.Reason);
-        Assert.Contains("being created", (await bed.RemoveFailsAsync("a", HttpStatusCode.Conflict)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "being created",
+            (await bed.RemoveFailsAsync("a", HttpStatusCode.Conflict)).Message,
+            StringComparison.Ordinal);
         RemovalReport report = await bed.RemoveAsync("a", "?force=true");
         Assert.Contains("given up", Assert.Single(report.Notes), StringComparison.Ordinal);
         bed.AssertClean("a");

@@ -54,7 +54,10 @@ public sealed class RemovalTests
         Task<RemovalReport> removal = bed.RemoveAsync("a", "?timeoutMs=60000");
         await Task.Delay(500, TestContext.Current.CancellationToken);
         Assert.False(removal.IsCompleted);
-        Assert.Contains("being removed", (await bed.RemoveFailsAsync("a", HttpStatusCode.Conflict)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "being removed",
+            (await bed.RemoveFailsAsync("a", HttpStatusCode.Conflict)).Message,
+            StringComparison.Ordinal);
         Assert.Equal("live", (await bed.StatusAsync("a")).State);
         File.Delete($"{bed.Fake}/proc/99/fd/3");
         Assert.Empty((await removal).Notes);

@@ -156,7 +156,8 @@ public sealed class RestoreTests
         await File.WriteAllTextAsync(
             bed.Options.State.DeviceRecord("a"), "torn", TestContext.Current.CancellationToken);
         await bed.StartAsync();
-        Assert.Contains("--force", (await bed.RemoveFailsAsync("a", HttpStatusCode.InternalServerError)).Message, StringComparison.Ordinal);
+        ControlError refused = await bed.RemoveFailsAsync("a", HttpStatusCode.InternalServerError);
+        Assert.Contains("--force", refused.Message, StringComparison.Ordinal);
         await bed.RemoveAsync("a", "?force=true");
         bed.AssertClean("a");
     }
@@ -202,7 +203,10 @@ public sealed class RestoreTests
         await bed.StopAsync();
         bed.Mode("a", "silent");
         await bed.StartAsync();
-        Assert.Contains("did not answer", (await bed.UntilAsync("a", each => each.State == "failed")).Reason, StringComparison.Ordinal);
+        Assert.Contains(
+            "did not answer",
+            (await bed.UntilAsync("a", each => each.State == "failed")).Reason,
+            StringComparison.Ordinal);
         Assert.Single(bed.TargetPids());
         bed.Mode("a");
         Assert.Equal(before.Pid, (await bed.UntilAsync("a", each => each.State == "live")).Pid);
@@ -218,7 +222,8 @@ public sealed class RestoreTests
         bed.HelperMode("delete-device", "busy");
         await bed.StartAsync();
         // The first try may still meet the dying target's socket; the next one meets the device.
-        await bed.UntilAsync("a", each => each.State == "failed" && each.Reason!.Contains("somebody else", StringComparison.Ordinal));
+        await bed.UntilAsync(
+            "a", each => each.State == "failed" && each.Reason!.Contains("somebody else", StringComparison.Ordinal));
         Assert.Single(bed.TargetPids());
         bed.HelperMode("delete-device");
         await bed.UntilAsync("a", each => each.State == "live");

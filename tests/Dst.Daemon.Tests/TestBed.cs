@@ -203,7 +203,11 @@ internal sealed class TestBed : IAsyncDisposable
     }
 
     public List<int> TargetPids() =>
-        [.. FakeLog.Where(line => line.StartsWith("target ", StringComparison.Ordinal)).Select(line => int.Parse(line.Split(' ')[3]))];
+    [
+        .. from line in FakeLog
+           where line.StartsWith("target ", StringComparison.Ordinal)
+           select int.Parse(line.Split(' ')[3]),
+    ];
 
     public DeviceRecord StoredRecord(string name)
     {

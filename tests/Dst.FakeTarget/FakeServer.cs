@@ -133,7 +133,8 @@ internal sealed class FakeServer(string run, string name)
     {
         while (Modes.Contains("wait-at-open"))
         {
-            TargetReply progress = new() { ProgressBytes = 10, ProgressTotalBytes = 100, Waiting = "waits for the lock" };
+            TargetReply progress =
+                new() { ProgressBytes = 10, ProgressTotalBytes = 100, Waiting = "waits for the lock" };
             await SendAsync(stream, progress, ControlJson.Default.TargetReply);
             await Task.Delay(20);
         }
@@ -210,6 +211,7 @@ internal sealed class FakeServer(string run, string name)
         File.Delete(_run.TargetSocket(name));
     }
 
-    private static async Task SendAsync<T>(NetworkStream stream, T value, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type) =>
+    private static async Task SendAsync<T>(
+        NetworkStream stream, T value, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type) =>
         await stream.WriteAsync((byte[])[.. JsonSerializer.SerializeToUtf8Bytes(value, type), (byte)'\n']);
 }

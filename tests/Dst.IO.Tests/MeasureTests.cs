@@ -61,7 +61,9 @@ public sealed class MeasureTests
         counters.End(1, 4096, succeeded: true, 10);
         Assert.Equal(1, counters.InFlight);
         counters.End(1, 4096, succeeded: false, 10);
-        Assert.Equal((0L, 2L, 4096L, 1L), (counters.InFlight, counters.FinishedOf(1), counters.BytesOf(1), counters.FailedOf(1)));
+        Assert.Equal(
+            (0L, 2L, 4096L, 1L),
+            (counters.InFlight, counters.FinishedOf(1), counters.BytesOf(1), counters.FailedOf(1)));
         Assert.Equal(0, counters.FinishedOf(0));
     }
 }

@@ -88,7 +88,8 @@ public sealed unsafe class RingTests
     [Fact]
     public void The_large_ring_has_entries_of_128_bytes()
     {
-        using Ring ring = Ring.Create(new RingOptions { SubmissionEntries = 4, CompletionEntries = 8, LargeSubmissions = true });
+        using Ring ring = Ring.Create(
+            new RingOptions { SubmissionEntries = 4, CompletionEntries = 8, LargeSubmissions = true });
         byte* first = (byte*)ring.NextSqe();
         byte* second = (byte*)ring.NextSqe();
         Assert.Equal(128, second - first);

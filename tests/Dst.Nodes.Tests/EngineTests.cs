@@ -35,7 +35,11 @@ public sealed class EngineTests : IDisposable
     public void A_failing_node_fails_its_requests_and_no_other()
     {
         Assert.True(NodeSpec.TryParse("error:write@1-:ENOSPC,zero:512K", out NodeSpec? spec, out _));
-        Node[] nodes = [new MemoryNode(512 * 1024, keeps: true), new ErrorNode(((ErrorNodeSpec)spec).Rule, new MemoryNode(512 * 1024, keeps: true))];
+        Node[] nodes =
+        [
+            new MemoryNode(512 * 1024, keeps: true),
+            new ErrorNode(((ErrorNodeSpec)spec).Rule, new MemoryNode(512 * 1024, keeps: true)),
+        ];
         Driver driver = Run(nodes, requests: 2_000, failsFromBytes: 512 * 1024);
         Assert.Equal(string.Empty, driver.Mismatch);
     }
@@ -52,7 +56,8 @@ public sealed class EngineTests : IDisposable
 
     private BackingNode File(string name, long bytes)
     {
-        Assert.True(NodeSpec.TryParse($"file:{_folder}/{name},size={bytes},buffered", out NodeSpec? spec, out string? error), error);
+        string text = $"file:{_folder}/{name},size={bytes},buffered";
+        Assert.True(NodeSpec.TryParse(text, out NodeSpec? spec, out string? error), error);
         Backing backing = BackingOpener.OpenFile((FileNodeSpec)spec, new BackingRequest());
         return new BackingNode("file", backing, static () => { }, static () => { });
     }
@@ -62,7 +67,8 @@ public sealed class EngineTests : IDisposable
         Driver? driver = null;
         var thread = new Thread(() =>
         {
-            using var loop = new RingLoop(Ring.Create(new RingOptions { SubmissionEntries = 128, CompletionEntries = 512 }));
+            using var loop = new RingLoop(
+                Ring.Create(new RingOptions { SubmissionEntries = 128, CompletionEntries = 512 }));
             int[] files = [.. nodes.Where(node => node.Fd >= 0).Select(node => node.Fd)];
             if (files.Length > 0)
             {
@@ -71,7 +77,8 @@ public sealed class EngineTests : IDisposable
 
             var map = new VolumeMap([.. nodes.Select(node => node.SizeBytes)], 512, MaxIoBytes);
             var ledger = new FlushLedger(nodes.Length, 1);
-            using var engine = new VolumeQueue(loop, map, ledger, nodes, new VolumeQueueOptions(0, Depth, 0, false), null);
+            using var engine = new VolumeQueue(
+                loop, map, ledger, nodes, new VolumeQueueOptions(0, Depth, 0, false), null);
             using var made = new Driver(loop, engine, map.SizeBytes, requests, failsFromBytes);
             driver = made;
             engine.Connect(made);
@@ -91,7 +98,8 @@ public sealed class EngineTests : IDisposable
     /// Issues random requests on free tags, never two that overlap at once, and holds every result against a byte
     /// array.
     /// </summary>
-    private sealed unsafe class Driver(RingLoop loop, VolumeQueue engine, long sizeBytes, int requests, long failsFromBytes)
+    private sealed unsafe class Driver(
+        RingLoop loop, VolumeQueue engine, long sizeBytes, int requests, long failsFromBytes)
         : IRequestCompletion, IRingClient, IDisposable
     {
         private readonly NativeBlock _buffers = NativeBlock.Allocate(Depth * MaxIoBytes, "test");
@@ -174,7 +182,9 @@ public sealed class EngineTests : IDisposable
         private void Issue(int tag)
         {
             var operation = (Operation)(Next() % 5);
-            RequestFlags flags = Next() % 8 == 0 && operation is Operation.Write or Operation.WriteZeroes ? RequestFlags.Fua : RequestFlags.None;
+            RequestFlags flags = Next() % 8 == 0 && operation is Operation.Write or Operation.WriteZeroes
+                ? RequestFlags.Fua
+                : RequestFlags.None;
             // Each tag has stripes of its own, so requests in flight never overlap.
             long stripes = sizeBytes / MaxIoBytes / Depth;
             long stripe = ((long)(Next() % (ulong)Math.Max(1, stripes)) * Depth) + tag;
@@ -184,7 +194,9 @@ public sealed class EngineTests : IDisposable
             // The odd place: half a stripe up, so that requests straddle the nodes' borders.
             long offset = Math.Min((stripe * MaxIoBytes) + (first * 512), sizeBytes - 512);
             long length = Math.Min(count * 512, sizeBytes - offset);
-            _requests[tag] = operation == Operation.Flush ? new Request(operation, flags, 0, 0) : new Request(operation, flags, offset, length);
+            _requests[tag] = operation == Operation.Flush
+                ? new Request(operation, flags, 0, 0)
+                : new Request(operation, flags, offset, length);
             var data = new Span<byte>((void*)Buffer(tag), MaxIoBytes);
             data[..(int)length].Fill((byte)Next());
             _busy[tag] = true;
@@ -195,7 +207,8 @@ public sealed class EngineTests : IDisposable
         private void Check(int tag, DstStatus status)
         {
             ref Request request = ref _requests[tag];
-            bool mustFail = request.Operation == Operation.Write && request.OffsetBytes + request.LengthBytes > failsFromBytes;
+            bool mustFail = request.Operation == Operation.Write
+                && request.OffsetBytes + request.LengthBytes > failsFromBytes;
             if (status != DstStatus.Ok)
             {
                 Failed++;

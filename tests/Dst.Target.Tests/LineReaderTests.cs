@@ -13,7 +13,8 @@ public sealed class LineReaderTests
     public async Task Lines_come_whole_however_they_are_cut(int pieceBytes)
     {
         string[] lines = ["first", string.Empty, new string('x', 10_000), "last"];
-        using var stream = new Pieces(Encoding.UTF8.GetBytes(string.Concat(lines.Select(line => line + "\n")) + "unfinished"), pieceBytes);
+        using var stream = new Pieces(
+            Encoding.UTF8.GetBytes(string.Concat(lines.Select(line => line + "\n")) + "unfinished"), pieceBytes);
         using var reader = new LineReader(stream, 20_000);
         foreach (string line in lines)
         {

@@ -23,9 +23,14 @@ public sealed class ParametersTests
     public void Lengths_become_sectors_and_shifts()
     {
         UblkParams kernel = Sample.ToKernel();
-        Assert.Equal((20480UL, 2048u, (byte)12), (kernel.Basic.DevSectors, kernel.Basic.MaxSectors, kernel.Basic.LogicalBsShift));
+        Assert.Equal(
+            (20480UL, 2048u, (byte)12),
+            (kernel.Basic.DevSectors, kernel.Basic.MaxSectors, kernel.Basic.LogicalBsShift));
         Assert.Equal(UblkAbi.UBLK_PARAM_TYPE_BASIC | UblkAbi.UBLK_PARAM_TYPE_DISCARD, kernel.Types);
-        Assert.Equal((8192u, 4096u, (ushort)1), (kernel.Discard.MaxDiscardSectors, kernel.Discard.MaxWriteZeroesSectors, kernel.Discard.MaxDiscardSegments));
+        UblkParamDiscard discard = kernel.Discard;
+        Assert.Equal(
+            (8192u, 4096u, (ushort)1),
+            (discard.MaxDiscardSectors, discard.MaxWriteZeroesSectors, discard.MaxDiscardSegments));
         Assert.Equal(9, (Sample with { BlockSizeBytes = 512 }).ToKernel().Basic.LogicalBsShift);
         Assert.True((Sample with { BlockSizeBytes = 512 }).ToKernel().Basic.PhysicalBsShift >= 9);
     }
@@ -74,13 +79,15 @@ public sealed class ParametersTests
     }
 
     [Fact]
-    public void The_descriptor_stride_is_that_of_the_deepest_queue() => Assert.Equal(98_304, UblkQueue.DescriptorStrideBytes);
+    public void The_descriptor_stride_is_that_of_the_deepest_queue() =>
+        Assert.Equal(98_304, UblkQueue.DescriptorStrideBytes);
 
     [Fact]
     public void Missing_features_are_named_with_their_kernel()
     {
         Assert.Null(UblkFeatures.Missing(ulong.MaxValue, UblkAbi.UBLK_F_USER_COPY));
-        Assert.Equal("USER_COPY (Linux 6.5)", UblkFeatures.Missing(UblkAbi.UBLK_F_CMD_IOCTL_ENCODE, UblkAbi.UBLK_F_CMD_IOCTL_ENCODE | UblkAbi.UBLK_F_USER_COPY));
+        const ulong Has = UblkAbi.UBLK_F_CMD_IOCTL_ENCODE;
+        Assert.Equal("USER_COPY (Linux 6.5)", UblkFeatures.Missing(Has, Has | UblkAbi.UBLK_F_USER_COPY));
         Assert.Equal(["USER_COPY", "bit 63"], UblkFeatures.Names(UblkAbi.UBLK_F_USER_COPY | (1UL << 63)));
         Assert.Equal(UblkFeatures.All.Count, UblkFeatures.All.Select(feature => feature.Bit).Distinct().Count());
     }

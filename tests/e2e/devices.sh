@@ -86,8 +86,10 @@ test_fio_verify_across_boundaries() {
     for boundary in 17302528 50583040; do
         for size in 1024 4096 65536 1048576; do
             dd if=/dev/urandom of="$f/piece" bs="$size" count=1 status=none
-            dd if="$f/piece" of="$path" bs=512 seek=$(((boundary - size / 2) / 512)) oflag=direct conv=notrunc status=none
-            dd if="$path" of="$f/back" bs=512 skip=$(((boundary - size / 2) / 512)) count=$((size / 512)) iflag=direct status=none
+            dd if="$f/piece" of="$path" bs=512 seek=$(((boundary - size / 2) / 512)) \
+                oflag=direct conv=notrunc status=none
+            dd if="$path" of="$f/back" bs=512 skip=$(((boundary - size / 2) / 512)) count=$((size / 512)) \
+                iflag=direct status=none
             cmp "$f/piece" "$f/back"
         done
     done
@@ -116,8 +118,10 @@ test_discard_and_zeroes_around_4_gib() {
     blkdiscard -z -o $((3 << 30)) -l $(((1 << 30) + 4096)) "$path"
     dd if="$path" bs=4096 skip=$(((4 << 30) / 4096 - 1)) count=2 iflag=direct status=none | cmp -n 8192 - /dev/zero
     # The neighbours are whole.
-    (! dd if="$path" bs=4096 skip=$(((3 << 30) / 4096 - 1)) count=1 iflag=direct status=none | cmp -s -n 4096 - /dev/zero)
-    (! dd if="$path" bs=4096 skip=$(((6 << 30) / 4096 - 1)) count=1 iflag=direct status=none | cmp -s -n 4096 - /dev/zero)
+    (! dd if="$path" bs=4096 skip=$(((3 << 30) / 4096 - 1)) count=1 iflag=direct status=none |
+        cmp -s -n 4096 - /dev/zero)
+    (! dd if="$path" bs=4096 skip=$(((6 << 30) / 4096 - 1)) count=1 iflag=direct status=none |
+        cmp -s -n 4096 - /dev/zero)
     blkdiscard -z "$path"
     dd if="$path" bs=4096 skip=$(((6 << 30) / 4096 - 1)) count=1 iflag=direct status=none | cmp -n 4096 - /dev/zero
     dd if="$path" bs=4096 count=1 iflag=direct status=none | cmp -n 4096 - /dev/zero
@@ -155,8 +159,17 @@ test_cycles_leave_nothing() {
     start_daemon
     local i descriptors
     touch "$f/blkid"
-    (while [ -e "$f/blkid" ]; do blkid -p /dev/ublkb* >/dev/null 2>&1 || true; done) &
+    (set +x; while [ -e "$f/blkid" ]; do blkid -p /dev/ublkb* >/dev/null 2>&1 || sleep 0.05; done) &
     local prober=$!
+    # Openers that die at any moment (U-26).
+    (
+        set +x
+        while [ -e "$f/blkid" ]; do
+            timeout -s KILL 0.05 dd if="$(find /dev -name 'ublkb*' | head -n 1)" of=/dev/null bs=4k iflag=direct >/dev/null 2>&1 || true
+            sleep 0.1
+        done
+    ) &
+    local killed=$!
     add warm --node zero:4M
     dstctl remove-device warm
     sleep 1
@@ -166,12 +179,13 @@ test_cycles_leave_nothing() {
         dstctl remove-device "cycle$i" --timeout 30
     done
     rm -f "$f/blkid"
-    wait "$prober"
+    wait "$prober" "$killed"
     [ -z "$(pgrep -x dst-target)" ]
     [ -z "$(find /dev -maxdepth 1 -name 'ublk[bc]*')" ]
     [ -z "$(ls -A "$DST_RUN_DIR/devices")" ]
     [ -z "$(ls -A "$DST_RUN_DIR/targets")" ]
     sleep 1
+    ls -l "/proc/$(cat "$work/dstd.pid")/fd"
     [ "$(find "/proc/$(cat "$work/dstd.pid")/fd" | wc -l)" -le $((descriptors + 6)) ]
 }
 
@@ -225,8 +239,8 @@ test_daemon_killed_while_io_runs() {
     local path target
     path=$(add alive --node "file:$f/1,size=64M")
     target=$(cat "$DST_RUN_DIR/devices/alive/pid")
-    fio --name=load --filename="$path" --direct=1 --rw=randrw --bs=4k --ioengine=io_uring --iodepth=8 --time_based --runtime=12 \
-        --verify=crc32c --verify_fatal=1 --verify_backlog=32 --output="$f/fio.out" &
+    fio --name=load --filename="$path" --direct=1 --rw=randrw --bs=4k --ioengine=io_uring --iodepth=8 \
+        --time_based --runtime=12 --verify=crc32c --verify_fatal=1 --verify_backlog=32 --output="$f/fio.out" &
     local load=$!
     sleep 2
     kill_daemon KILL

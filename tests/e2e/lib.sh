@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Shared by the end-to-end tests: they run as root on a kernel with ublk, on the published binaries, in a machine that may be thrown away.
+# Shared by the end-to-end tests: they run as root on a kernel with ublk, on the published binaries, in a machine that
+# may be thrown away.
 # A test is a function; its first failing command fails it.
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)

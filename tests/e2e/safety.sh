@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# What keeps data: flush, FUA, poison, identity and locks of backings; what keeps the host: the target's threads, mounts and memory.
+# What keeps data: flush, FUA, poison, identity and locks of backings; what keeps the host: the target's threads, mounts
+# and memory.
 set -u
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 f=$work/files
 requests=${REQUESTS:-200000}
+fio_mib=${FIO_MIB:-48}
 
 node() { cat "$DST_RUN_DIR/devices/$1/nodes/$2/$3"; }
 
@@ -12,7 +14,7 @@ test_flush_reaches_every_dirty_node() {
     start_daemon
     local path boundary=$((32 << 20))
     path=$(dstctl add-device dirty --node "file:$f/1,size=32M" "file:$f/2,size=32M" "file:$f/3,size=32M")
-    # The first flush covers what an earlier life may have left, on every node; from then on only what was written since.
+    # The first flush covers what an earlier life may have left, on every node; later ones only what was written since.
     dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct conv=fsync,notrunc status=none
     sleep 1.5
     local a b c
@@ -24,13 +26,15 @@ test_flush_reaches_every_dirty_node() {
     (( $(node dirty 0 flushes) > a && $(node dirty 1 flushes) == b && $(node dirty 2 flushes) > c ))
     # A write over a boundary makes both sides dirty.
     b=$(node dirty 1 flushes) c=$(node dirty 2 flushes)
-    dd if=/dev/zero of="$path" bs=8k oflag=direct,seek_bytes seek=$((2 * boundary - 4096)) count=1 conv=fsync,notrunc status=none
+    dd if=/dev/zero of="$path" bs=8k oflag=direct,seek_bytes seek=$((2 * boundary - 4096)) count=1 \
+        conv=fsync,notrunc status=none
     sleep 1.5
     (( $(node dirty 1 flushes) > b && $(node dirty 2 flushes) > c ))
     [ "$(cat "/sys/block/${path##*/}/queue/write_cache")" = "write back" ]
     [ "$(cat "/sys/block/${path##*/}/queue/fua")" = 1 ]
     # FUA over the boundary reaches both legs and needs no flush.
-    dd if=/dev/zero of="$path" bs=8k oflag=direct,dsync,seek_bytes seek=$((boundary - 4096)) count=4 conv=notrunc status=none
+    dd if=/dev/zero of="$path" bs=8k oflag=direct,dsync,seek_bytes seek=$((boundary - 4096)) count=4 \
+        conv=notrunc status=none
     dstctl remove-device dirty
 }
 
@@ -183,12 +187,24 @@ test_no_allocation_per_request() {
     start_daemon
     local path
     path=$(dstctl add-device quiet --node "file:$f/1,size=32M" mem:32M --queues 1)
-    fio --name=many --filename="$path" --direct=1 --rw=randrw --bs=4k --ioengine=io_uring --iodepth=32 --number_ios="$requests" \
-        --size=64M --io_size=64G --output="$f/fio.out"
+    fio --name=many --filename="$path" --direct=1 --rw=randrw --bs=4k --ioengine=io_uring --iodepth=32 \
+        --number_ios="$requests" --size=64M --io_size=64G --output="$f/fio.out"
     dstctl remove-device quiet
     grep -o 'queue ended:.*' "$daemon_log" | tail -n 1 | tee "$f/line"
     grep -q ', 0 bytes allocated' "$f/line"
     [ "$(sed 's/[^0-9]*\([0-9]*\) reads, \([0-9]*\) writes.*/\1 + \2/' "$f/line" | xargs expr)" -ge "$requests" ]
+}
+
+# U-10: the collector stops threads with signals; none may cost or double a request.
+test_forced_collections() {
+    DST_TEST_COLLECT_MS=2 start_daemon
+    local path
+    path=$(dstctl add-device stormy --node "file:$f/1,size=24M" "file:$f/2,size=13M" mem:11M)
+    wait_until 5 grep -q 'collecting garbage every 2 ms' "$daemon_log"
+    fio --name=stormy --filename="$path" --direct=1 --rw=randrw --bsrange=512-256k --ioengine=io_uring --iodepth=16 --size=48M \
+        --io_size="${fio_mib}M" --verify=crc32c --verify_fatal=1
+    [ "$(cat "$DST_RUN_DIR/devices/stormy/errors")" = 0 ]
+    dstctl remove-device stormy
 }
 
 test_status_tree() {
@@ -216,7 +232,8 @@ test_status_tree() {
     [ "$(cat $tree/write_bytes)" -ge 40960 ]
     grep -q '^count [0-9]* p50_us' $tree/nodes/0/latency_write
     # Readers never see a torn or missing value.
-    fio --name=busy --filename="$path" --direct=1 --rw=randwrite --bs=4k --iodepth=8 --ioengine=io_uring --time_based --runtime=4 --output="$f/o" &
+    fio --name=busy --filename="$path" --direct=1 --rw=randwrite --bs=4k --iodepth=8 --ioengine=io_uring \
+        --time_based --runtime=4 --output="$f/o" &
     local load=$!
     local i value
     for ((i = 0; i < 300; i++)); do
@@ -305,9 +322,11 @@ test_bad_input_changes_nothing() {
     umount "$f/small"
     rmdir "$f/small"
     # The socket itself.
-    [ "$(curl -s -o "$f.out" -w '%{http_code}' --unix-socket "$DST_RUN_DIR/dstd.sock" -d '{garbage' -H 'Content-Type: application/json' http://d/v1/devices)" = 400 ]
+    local post=(curl -s -o "$f.out" -w '%{http_code}' --unix-socket "$DST_RUN_DIR/dstd.sock"
+        -H 'Content-Type: application/json' http://d/v1/devices)
+    [ "$("${post[@]}" -d '{garbage')" = 400 ]
     head -c 100M /dev/zero >"$work/body"
-    [ "$(curl -s -o "$f.out" -w '%{http_code}' --unix-socket "$DST_RUN_DIR/dstd.sock" --data-binary @"$work/body" -H 'Content-Type: application/json' -H Expect: http://d/v1/devices || true)" = 413 ]
+    [ "$("${post[@]}" -H Expect: --data-binary @"$work/body" || true)" = 413 ]
     [ -z "$(dstctl list)" ]
     sha256sum --quiet -c "$f/sums"
     find "$f" "$state" | sort | diff "$f.before" - | grep -v '/sums$' | grep '^[<>]' && return 1
@@ -334,10 +353,11 @@ test_a_power_cut_of_the_target_waits_for_its_writes() {
     sleep 1
     pkill -9 -x dst-target
     started=$(date +%s%N)
-    until (exec 3<>/dev/null; python3 - <<'P' 2>/dev/null || perl -MFcntl -e 'sysopen(F, "/dev/mapper/late", O_RDWR|O_EXCL) or exit 1'
+    until (exec 3<>/dev/null; python3 - <<'P' 2>/dev/null ||
 import os
 os.close(os.open("/dev/mapper/late", os.O_RDWR | os.O_EXCL))
 P
+        perl -MFcntl -e 'sysopen(F, "/dev/mapper/late", O_RDWR|O_EXCL) or exit 1'
     ); do sleep 0.05; done
     (( ($(date +%s%N) - started) / 1000000 > 1000 ))
     wait "$writer"

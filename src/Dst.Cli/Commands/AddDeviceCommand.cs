@@ -88,7 +88,8 @@ internal static class AddDeviceCommand
         };
 
         public Option<int?> Timeout { get; } =
-            Inputs.TimeoutSeconds("Seconds after which it stops waiting; dstd goes on making the device (default: no limit).");
+            Inputs.TimeoutSeconds(
+                "Seconds after which it stops waiting; dstd goes on making the device (default: no limit).");
 
         public DeviceRequest Read(ParseResult parsed) => new()
         {

@@ -30,7 +30,7 @@ public abstract record NodeSpec
     {
     }
 
-    /// <summary>Word before the colon: file, dev, zero, mem, delay or error.</summary>
+    /// <summary>Word before the colon: file, dev, zero, mem, delay, error or volatile.</summary>
     public abstract string Kind { get; }
 
     /// <summary>The address without options, for people; not escaped.</summary>
@@ -205,4 +205,23 @@ public sealed record ErrorNodeSpec(ErrorRule Rule, NodeSpec Inner) : NodeSpec
 
     private protected override void AppendTo(StringBuilder text) =>
         AppendInner(text.Append("error:").Append(Rule).Append(','), Inner);
+}
+
+/// <summary>
+/// <c>volatile:SEED,NODE</c>: a file or disk behind a cache that ends with the process, as one in a disk ends with its
+/// power. For tests.
+/// </summary>
+/// <param name="Seed">Picks what reaches the node behind before a flush; 0 for nothing.</param>
+/// <param name="Inner">The node behind: file or dev.</param>
+public sealed record VolatileNodeSpec(int Seed, NodeSpec Inner) : NodeSpec
+{
+    /// <inheritdoc/>
+    public override string Kind => "volatile";
+
+    /// <inheritdoc/>
+    public override string Address =>
+        string.Create(CultureInfo.InvariantCulture, $"{Seed},{Inner.Kind}:{Inner.Address}");
+
+    private protected override void AppendTo(StringBuilder text) =>
+        AppendInner(text.Append(CultureInfo.InvariantCulture, $"volatile:{Seed},"), Inner);
 }

@@ -10,7 +10,7 @@ internal static class NodeSpecParser
 {
     private const string Kinds =
         "file:PATH[,size=SIZE][,offset=SIZE][,sparse][,buffered], dev:PATH, zero:SIZE, mem:SIZE, "
-        + "delay:MS,NODE or error:WHEN,NODE";
+        + "delay:MS,NODE, error:WHEN,NODE or volatile:SEED,NODE";
 
     private const string CommaHint = "a comma in a path is written twice";
 
@@ -40,6 +40,7 @@ internal static class NodeSpecParser
             "mem" => ParseSize(kind, rest, out error) is long bytes ? new MemoryNodeSpec(bytes) : null,
             "delay" => ParseDelay(rest, workingDirectory, nestingLeft, out error),
             "error" => ParseError(rest, workingDirectory, nestingLeft, out error),
+            "volatile" => ParseVolatile(rest, workingDirectory, nestingLeft, out error),
             _ => Refuse($"node {SpecText.Quote(text)}: unknown kind, expected {Kinds}", out error),
         };
     }
@@ -171,6 +172,31 @@ internal static class NodeSpecParser
 
         NodeSpec? inner = Parse(innerText, workingDirectory, nestingLeft - 1, out error);
         return inner is null ? null : new DelayNodeSpec((int)delayMs, inner);
+    }
+
+    private static VolatileNodeSpec? ParseVolatile(
+        string rest, string? workingDirectory, int nestingLeft, out string? error)
+    {
+        string? text = TakeArgument("volatile", "SEED", rest, nestingLeft, out string innerText, out error);
+        if (text is null)
+        {
+            return null;
+        }
+
+        if (!SpecText.TryParseWhole(text, out long seed) || seed > int.MaxValue)
+        {
+            error = $"volatile: {SpecText.Quote(text)} must be a whole number, 0 to {int.MaxValue}";
+            return null;
+        }
+
+        NodeSpec? inner = Parse(innerText, workingDirectory, nestingLeft - 1, out error);
+        if (inner is null or FileNodeSpec or DeviceNodeSpec)
+        {
+            return inner is null ? null : new VolatileNodeSpec((int)seed, inner);
+        }
+
+        error = $"volatile: the node inside must be file or dev, not {inner.Kind}";
+        return null;
     }
 
     private static ErrorNodeSpec? ParseError(string rest, string? workingDirectory, int nestingLeft, out string? error)

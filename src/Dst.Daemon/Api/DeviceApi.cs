@@ -38,7 +38,9 @@ internal sealed class DeviceApi(DeviceManager manager, DaemonInfo info, ILogger 
         {
             await _open.Task.WaitAsync(context.RequestAborted);
             await next(context);
-            if (context.Response is { HasStarted: false, StatusCode: StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed })
+            bool isUnknown = context.Response.StatusCode
+                is StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed;
+            if (isUnknown && !context.Response.HasStarted)
             {
                 ControlError unknown = new(
                     ControlErrorCode.Usage,

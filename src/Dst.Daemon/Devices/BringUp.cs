@@ -80,7 +80,8 @@ internal sealed class BringUp(
 
         throw new ControlException(
             ControlErrorCode.TimedOut,
-            $"target (pid {process.Pid}) of device {_name} did not open its socket within {services.Timing.Connect.TotalSeconds:0.#} s");
+            $"target (pid {process.Pid}) of device {_name} did not open its socket "
+            + $"within {services.Timing.Connect.TotalSeconds:0.#} s");
     }
 
     private async Task OpenAsync(TargetSession session, Func<int, ControlError?> claimId, CancellationToken cancel)
@@ -170,8 +171,8 @@ internal static class TargetHelloCheck
 
         if (hello.Protocol is > TargetProtocol.Version or < TargetProtocol.Version - 1)
         {
-            return $"target (pid {hello.Pid}, version {hello.Version}) speaks protocol {hello.Protocol}, this dstd {TargetProtocol.Version}; "
-                + "use the dstd of its version to remove it";
+            return $"target (pid {hello.Pid}, version {hello.Version}) speaks protocol {hello.Protocol}, "
+                + $"this dstd {TargetProtocol.Version}; use the dstd of its version to remove it";
         }
 
         return string.Equals(hello.Name, name, StringComparison.Ordinal)

@@ -28,7 +28,8 @@ internal sealed class DeviceManager : IDisposable
         List<(DeviceWorker Worker, StoredRecord Stored)> found = [];
         lock (_lock)
         {
-            foreach (StoredRecord stored in _services.Store.LoadAll().Concat(Orphans()).DistinctBy(each => each.Name, StringComparer.Ordinal))
+            IEnumerable<StoredRecord> all = _services.Store.LoadAll().Concat(Orphans());
+            foreach (StoredRecord stored in all.DistinctBy(each => each.Name, StringComparer.Ordinal))
             {
                 DeviceView view = new(stored.Problem is null ? DeviceState.Starting : DeviceState.Failed, stored.Record)
                 {
@@ -68,7 +69,8 @@ internal sealed class DeviceManager : IDisposable
         {
             throw new ControlException(
                 ControlErrorCode.TimedOut,
-                $"device {request.Name} is not live after {timeout.TotalSeconds:0.#} s; its creation goes on, see dstctl status {request.Name}");
+                $"device {request.Name} is not live after {timeout.TotalSeconds:0.#} s; "
+                + $"its creation goes on, see dstctl status {request.Name}");
         }
 
         return await _status.ReadAsync(worker);

@@ -41,7 +41,8 @@ internal sealed partial class DeviceWorker
         {
             throw new ControlException(
                 ControlErrorCode.Busy,
-                $"device {Name}: target (pid {stranger.Process.Pid}) still serves it, and this dstd cannot speak to it");
+                $"device {Name}: target (pid {stranger.Process.Pid}) still serves it, "
+                + "and this dstd cannot speak to it");
         }
 
         string path = _services.Options.State.DeviceMarks(Name);

@@ -24,7 +24,8 @@ internal sealed partial class DeviceWorker
             {
                 throw new ControlException(
                     ControlErrorCode.TimedOut,
-                    $"device {Name}: target (pid {session.Process.Pid}) is still stopping; it is removed when that ends, or by --force");
+                    $"device {Name}: target (pid {session.Process.Pid}) is still stopping; "
+                    + "it is removed when that ends, or by --force");
             }
         }
 
@@ -80,8 +81,9 @@ internal sealed partial class DeviceWorker
         _session = null;
         if (await _services.Leftovers.ClearAsync(Name, ublkId, ended: true) is { } left)
         {
-            Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = $"stopped, but {left.Message}; remove it again" });
-            throw new ControlException(left.Code, $"device {Name} is stopped, but {left.Message}; remove it again");
+            string how = $"stopped, but {left.Message}; remove it again";
+            Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = how });
+            throw new ControlException(left.Code, $"device {Name} is {how}");
         }
 
         Forget();

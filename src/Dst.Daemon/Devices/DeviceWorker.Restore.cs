@@ -39,7 +39,12 @@ internal sealed partial class DeviceWorker
                     lastReason = outcome.Reason;
                 }
 
-                Show(view => view with { State = DeviceState.Failed, Reason = outcome.Reason + again, Pid = outcome.Pid });
+                Show(view => view with
+                {
+                    State = DeviceState.Failed,
+                    Reason = outcome.Reason + again,
+                    Pid = outcome.Pid,
+                });
                 if (outcome.Final)
                 {
                     return;

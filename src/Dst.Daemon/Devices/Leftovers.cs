@@ -70,10 +70,11 @@ internal sealed class Leftovers(DaemonOptions options, HelperRunner helpers, Dev
         }
     }
 
-    private int? IdInTree(string name) => int.TryParse(
-        Tolerant.FirstLine($"{options.Run.Device(name)}/{StatusTree.UblkId}"), NumberStyles.None, CultureInfo.InvariantCulture, out int id)
-        ? id
-        : null;
+    private int? IdInTree(string name)
+    {
+        string? text = Tolerant.FirstLine($"{options.Run.Device(name)}/{StatusTree.UblkId}");
+        return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int id) ? id : null;
+    }
 
     private async Task<ControlError?> DeleteKernelDeviceAsync(int ublkId)
     {

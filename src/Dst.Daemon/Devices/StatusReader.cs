@@ -38,7 +38,9 @@ internal sealed class StatusReader(DeviceServices services)
             BlockSizeBytes = geometry?.BlockSizeBytes,
             ReadOnly = geometry?.ReadOnly ?? view.Record?.Request.ReadOnly ?? false,
             Counters = Counters(tree, StatusTree.Counters.Append(StatusTree.QueueGapMax)),
-            Nodes = geometry is null ? [] : [.. geometry.Nodes.Select((node, index) => Node(tree, node, index, view.IsLive))],
+            Nodes = geometry is null
+                ? []
+                : [.. geometry.Nodes.Select((node, index) => Node(tree, node, index, view.IsLive))],
             Warnings = Warnings(view, writeCache),
         };
     }
@@ -51,10 +53,13 @@ internal sealed class StatusReader(DeviceServices services)
             return warnings;
         }
 
-        if (view.Record?.Geometry is { VolatileCache: true } && string.Equals(writeCache, "write through", StringComparison.Ordinal))
+        if (view.Record?.Geometry is { VolatileCache: true }
+            && string.Equals(writeCache, "write through", StringComparison.Ordinal))
         {
-            warnings.Add($"write_cache of {BlockDevice.NameOf(id)} was set to 'write through': the kernel sends no flushes, acknowledged "
-                + $"writes may be lost; echo 'write back' > /sys/block/{BlockDevice.NameOf(id)}/queue/write_cache");
+            string disk = BlockDevice.NameOf(id);
+            warnings.Add(
+                $"write_cache of {disk} was set to 'write through': the kernel sends no flushes, acknowledged writes "
+                + $"may be lost; echo 'write back' > /sys/block/{disk}/queue/write_cache");
         }
 
         warnings.AddRange(
@@ -98,7 +103,8 @@ internal sealed class StatusReader(DeviceServices services)
         Dictionary<string, long> counters = new(StringComparer.Ordinal);
         foreach (string name in names)
         {
-            if (long.TryParse(Text($"{folder}/{name}"), NumberStyles.None, CultureInfo.InvariantCulture, out long value))
+            if (long.TryParse(
+                Text($"{folder}/{name}"), NumberStyles.None, CultureInfo.InvariantCulture, out long value))
             {
                 counters[name] = value;
             }

@@ -149,7 +149,8 @@ internal sealed class TargetConnection : IDisposable
         {
             byte[]? line = await ReadLineAsync(timer.Token);
             Hello = (line is null ? null : JsonSerializer.Deserialize(line, ControlJson.Default.TargetHello))
-                ?? throw new ControlException(ControlErrorCode.Failure, $"target at {path} (pid {Process.Pid}) closed the connection");
+                ?? throw new ControlException(
+                    ControlErrorCode.Failure, $"target at {path} (pid {Process.Pid}) closed the connection");
         }
         catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
         {

@@ -51,7 +51,8 @@ internal sealed class TargetSession : IDisposable
         catch (OperationCanceledException e) when (!cancel.IsCancellationRequested)
         {
             throw new TimeoutException(
-                $"target (pid {Process.Pid}) did not answer within {limit?.TotalSeconds:0.#} s while {doing} device {_name}",
+                $"target (pid {Process.Pid}) did not answer within {limit?.TotalSeconds:0.#} s "
+                + $"while {doing} device {_name}",
                 e);
         }
     }

@@ -43,7 +43,8 @@ internal sealed class DeviceUsers(string procRoot, string sysRoot)
         {
             if (openers.Count < MaxNamed && OpenedBy(process, device) is { } member)
             {
-                openers.Add($"{member} is open in {Tolerant.FirstLine($"{process}/comm") ?? "?"} (pid {Path.GetFileName(process)})");
+                string command = Tolerant.FirstLine($"{process}/comm") ?? "?";
+                openers.Add($"{member} is open in {command} (pid {Path.GetFileName(process)})");
             }
         }
 
@@ -193,7 +194,8 @@ internal sealed class DeviceUsers(string procRoot, string sysRoot)
         foreach (string descriptor in Tolerant.Entries($"{process}/fd"))
         {
             string? target = Tolerant.LinkTarget(descriptor);
-            if (target is null || target.Contains(':', StringComparison.Ordinal) || target.StartsWith("anon_inode", StringComparison.Ordinal))
+            if (target is null || target.Contains(':', StringComparison.Ordinal)
+                || target.StartsWith("anon_inode", StringComparison.Ordinal))
             {
                 continue;
             }

@@ -109,7 +109,9 @@ internal static class Native
             return null;
         }
 
-        return $"{BitConverter.ToUInt32(result, StatxRdevOffset)}:{BitConverter.ToUInt32(result, StatxRdevOffset + sizeof(uint))}";
+        uint major = BitConverter.ToUInt32(result, StatxRdevOffset);
+        uint minor = BitConverter.ToUInt32(result, StatxRdevOffset + sizeof(uint));
+        return $"{major}:{minor}";
     }
 
     /// <summary>Text of the last failed call.</summary>

@@ -41,7 +41,8 @@ internal sealed class InstanceLock : IDisposable
         }
 
         RandomAccess.SetLength(file, 0);
-        RandomAccess.Write(file, Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n")), 0);
+        string owner = string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n");
+        RandomAccess.Write(file, Encoding.ASCII.GetBytes(owner), 0);
         return new(file);
     }
 

@@ -80,8 +80,10 @@ internal static class RecordFile
             JsonElement root = document.RootElement;
             if (root.GetProperty("format").GetInt32() is int format && format != Format)
             {
+                string newer =
+                    $"format {format} is newer than {Format}, the newest that this dstd knows; left untouched";
                 return format > Format
-                    ? (RecordVerdict.Newer, null, $"format {format} is newer than {Format}, the newest that this dstd knows; left untouched")
+                    ? (RecordVerdict.Newer, null, newer)
                     : (RecordVerdict.Damaged, null, $"format {format} was never used");
             }
 

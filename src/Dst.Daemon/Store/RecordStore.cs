@@ -143,7 +143,11 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
                 name, previous, $"record {path} is damaged ({problem}); the generation before it is used", null, false),
             RecordVerdict.Newer => new(name, null, null, $"record {path}{PreviousSuffix}: {olderProblem}", true),
             _ => new(
-                name, null, null, $"record {path} is damaged ({problem}), the generation before it too ({olderProblem})", false),
+                name,
+                null,
+                null,
+                $"record {path} is damaged ({problem}), the generation before it too ({olderProblem})",
+                false),
         };
     }
 

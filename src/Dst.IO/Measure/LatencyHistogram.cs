@@ -90,7 +90,9 @@ public sealed class LatencyHistogram
         }
 
         int power = Math.Min(BitOperations.Log2((ulong)ns), PowersMax - 1);
-        long sub = power == PowersMax - 1 && ns >> PowersMax != 0 ? SubBuckets - 1 : (ns >> (power - SubBits)) & (SubBuckets - 1);
+        long sub = power == PowersMax - 1 && ns >> PowersMax != 0
+            ? SubBuckets - 1
+            : (ns >> (power - SubBits)) & (SubBuckets - 1);
         return ((power - SubBits + 1) * SubBuckets) + (int)sub;
     }
 

@@ -45,7 +45,9 @@ public sealed unsafe class NativeBlock : IDisposable
             0);
         if (address is < 0 and > -4096)
         {
-            throw new NativeMemoryException($"{purpose}: {rounded} bytes of memory cannot be had: {Errno.Describe((int)-address)}; use less memory (--memory)");
+            throw new NativeMemoryException(
+                $"{purpose}: {rounded} bytes of memory cannot be had: {Errno.Describe((int)-address)}; "
+                + "use less memory (--memory)");
         }
 
         var block = new NativeBlock(address, rounded);
@@ -56,7 +58,8 @@ public sealed unsafe class NativeBlock : IDisposable
         {
             block.Dispose();
             throw new NativeMemoryException(
-                $"{purpose}: {rounded} bytes cannot be locked: {Errno.Describe(-error)}; raise the limit of locked memory (ulimit -l) or use less (--memory)");
+                $"{purpose}: {rounded} bytes cannot be locked: {Errno.Describe(-error)}; "
+                + "raise the limit of locked memory (ulimit -l) or use less (--memory)");
         }
 
         return block;

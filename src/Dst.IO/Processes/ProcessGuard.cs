@@ -45,12 +45,14 @@ public static class ProcessGuard
         error = Libc.Mount(null, "/", null, LinuxAbi.MS_REC | LinuxAbi.MS_PRIVATE, null);
         if (error < 0)
         {
-            return $"the mount namespace cannot be made private: {Errno.Describe(-error)}; run as root with CAP_SYS_ADMIN";
+            return $"the mount namespace cannot be made private: {Errno.Describe(-error)}; "
+                + "run as root with CAP_SYS_ADMIN";
         }
 
         error = Libc.Prctl(LinuxAbi.PR_SET_IO_FLUSHER, 1);
         return error < 0
-            ? $"PR_SET_IO_FLUSHER: {Errno.Describe(-error)}; the process needs CAP_SYS_RESOURCE, without it memory reclaim can wait for our own device"
+            ? $"PR_SET_IO_FLUSHER: {Errno.Describe(-error)}; "
+                + "the process needs CAP_SYS_RESOURCE, without it memory reclaim can wait for our own device"
             : ExecuteSelf();
     }
 
@@ -66,7 +68,8 @@ public static class ProcessGuard
         string runMount = points.Where(point => Contains(point, runDirectory)).MaxBy(point => point.Length) ?? "/";
         foreach (string point in points.Reverse())
         {
-            if (point is not ("/" or "/dev" or "/proc" or "/sys" or "/run") && !string.Equals(point, runMount, StringComparison.Ordinal))
+            if (point is not ("/" or "/dev" or "/proc" or "/sys" or "/run")
+                && !string.Equals(point, runMount, StringComparison.Ordinal))
             {
                 // What cannot be detached was detached with its parent, or is hidden below a later mount: nothing that
                 // others could miss.
@@ -124,13 +127,16 @@ public static class ProcessGuard
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            complaints.Add($"oom_score_adj cannot be set: {e.Message}; out of memory may kill this process and its device");
+            complaints.Add(
+                $"oom_score_adj cannot be set: {e.Message}; out of memory may kill this process and its device");
         }
 
         int error = Libc.Mlockall(LinuxAbi.MCL_CURRENT | LinuxAbi.MCL_FUTURE | LinuxAbi.MCL_ONFAULT);
         if (error < 0)
         {
-            complaints.Add($"memory cannot be locked: {Errno.Describe(-error)}; raise the limit of locked memory (ulimit -l unlimited)");
+            complaints.Add(
+                $"memory cannot be locked: {Errno.Describe(-error)}; "
+                + "raise the limit of locked memory (ulimit -l unlimited)");
         }
 
         return complaints;
@@ -139,7 +145,8 @@ public static class ProcessGuard
     private static string ExecuteSelf()
     {
         string[] argv = SplitZeros(File.ReadAllBytes("/proc/self/cmdline"));
-        string[] environment = [.. SplitZeros(File.ReadAllBytes("/proc/self/environ")), $"{Variable}=1", "MALLOC_ARENA_MAX=1"];
+        string[] inherited = SplitZeros(File.ReadAllBytes("/proc/self/environ"));
+        string[] environment = [.. inherited, $"{Variable}=1", "MALLOC_ARENA_MAX=1"];
         int error = Libc.Execve("/proc/self/exe", argv, environment);
         return $"cannot execute itself again: {Errno.Describe(-error)}";
     }
@@ -148,7 +155,8 @@ public static class ProcessGuard
         Encoding.UTF8.GetString(bytes).TrimEnd('\0').Split('\0');
 
     private static bool Contains(string mountPoint, string path) =>
-        mountPoint is "/" || path.Equals(mountPoint, StringComparison.Ordinal) || path.StartsWith(mountPoint + "/", StringComparison.Ordinal);
+        mountPoint is "/" || path.Equals(mountPoint, StringComparison.Ordinal)
+            || path.StartsWith(mountPoint + "/", StringComparison.Ordinal);
 
     /// <summary>Mount points come with blanks, tabs, newlines and backslashes as three octal digits.</summary>
     private static string Unescape(string field)

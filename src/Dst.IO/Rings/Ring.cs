@@ -68,7 +68,8 @@ public sealed unsafe class Ring : IDisposable
         _cqes = (IoUringCqe*)At(p.CqOff.Cqes, p.CqEntries * (nuint)sizeof(IoUringCqe));
         if (_sqMask != p.SqEntries - 1 || _cqMask != p.CqEntries - 1)
         {
-            throw new RingException("io_uring: the kernel's masks do not fit its entry counts; this kernel's io_uring cannot be used");
+            throw new RingException(
+                "io_uring: the kernel's masks do not fit its entry counts; this kernel's io_uring cannot be used");
         }
 
         // The index array stays the identity for the life of the ring: entry i of the array names submission entry i.
@@ -94,10 +95,12 @@ public sealed unsafe class Ring : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.SubmissionEntries, SubmissionEntriesMax);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.CompletionEntries, CompletionEntriesMax);
-        const uint Common = IoUringAbi.IORING_SETUP_CQSIZE | IoUringAbi.IORING_SETUP_CLAMP | IoUringAbi.IORING_SETUP_SUBMIT_ALL;
+        const uint Common =
+            IoUringAbi.IORING_SETUP_CQSIZE | IoUringAbi.IORING_SETUP_CLAMP | IoUringAbi.IORING_SETUP_SUBMIT_ALL;
         ReadOnlySpan<uint> wishes =
         [
-            IoUringAbi.IORING_SETUP_SINGLE_ISSUER | IoUringAbi.IORING_SETUP_COOP_TASKRUN | IoUringAbi.IORING_SETUP_DEFER_TASKRUN,
+            IoUringAbi.IORING_SETUP_SINGLE_ISSUER | IoUringAbi.IORING_SETUP_COOP_TASKRUN
+                | IoUringAbi.IORING_SETUP_DEFER_TASKRUN,
             IoUringAbi.IORING_SETUP_COOP_TASKRUN,
             0,
         ];
@@ -239,7 +242,8 @@ public sealed unsafe class Ring : IDisposable
         Unsafe.InitBlockUnaligned(memory, 0, (uint)(sizeof(IoUringProbe) + (Operations * sizeof(IoUringProbeOp))));
         int error = IoUringCalls.Register(_fd, IoUringAbi.IORING_REGISTER_PROBE, memory, Operations);
         var ops = (IoUringProbeOp*)(memory + sizeof(IoUringProbe));
-        return error >= 0 && opcode <= ((IoUringProbe*)memory)->LastOp && (ops[opcode].Flags & IoUringAbi.IO_URING_OP_SUPPORTED) != 0;
+        return error >= 0 && opcode <= ((IoUringProbe*)memory)->LastOp
+            && (ops[opcode].Flags & IoUringAbi.IO_URING_OP_SUPPORTED) != 0;
     }
 
     /// <summary>Gives the ring back. Operations still in the kernel are cancelled by it, after this call.</summary>
@@ -274,28 +278,40 @@ public sealed unsafe class Ring : IDisposable
         const uint Needed = IoUringAbi.IORING_FEAT_SINGLE_MMAP | IoUringAbi.IORING_FEAT_NODROP;
         if ((p.Features & Needed) != Needed)
         {
-            throw new RingException("io_uring: this kernel is too old (no single mapping or no overflow list): Linux 6.12 or newer is needed");
+            throw new RingException(
+                "io_uring: this kernel is too old (no single mapping or no overflow list): "
+                + "Linux 6.12 or newer is needed");
         }
 
         if (p.SqEntries is 0 or > SubmissionEntriesMax || p.CqEntries is 0 or > CompletionEntriesMax)
         {
-            throw new RingException($"io_uring: the kernel answered {p.SqEntries}/{p.CqEntries} entries, which is out of range");
+            throw new RingException(
+                $"io_uring: the kernel answered {p.SqEntries}/{p.CqEntries} entries, which is out of range");
         }
     }
 
     private static nint Map(int fd, nuint lengthBytes, ulong offset, string what)
     {
-        nint address = Libc.Mmap(0, lengthBytes, LinuxAbi.PROT_READ | LinuxAbi.PROT_WRITE, LinuxAbi.MAP_SHARED | LinuxAbi.MAP_POPULATE, fd, (long)offset);
+        nint address = Libc.Mmap(
+            0,
+            lengthBytes,
+            LinuxAbi.PROT_READ | LinuxAbi.PROT_WRITE,
+            LinuxAbi.MAP_SHARED | LinuxAbi.MAP_POPULATE,
+            fd,
+            (long)offset);
         return address is < 0 and > -4096
-            ? throw new RingException($"io_uring: mapping the {what} ({lengthBytes} bytes) failed: {Errno.Describe((int)-address)}")
+            ? throw new RingException(
+                $"io_uring: mapping the {what} ({lengthBytes} bytes) failed: {Errno.Describe((int)-address)}")
             : address;
     }
 
     private uint* Word(uint offsetBytes) => (uint*)At(offsetBytes, sizeof(uint));
 
-    private nint At(uint offsetBytes, nuint lengthBytes) => offsetBytes + lengthBytes <= _ringMemoryBytes && offsetBytes % sizeof(uint) == 0
-        ? _ringMemory + (nint)offsetBytes
-        : throw new RingException($"io_uring: the kernel's offset {offsetBytes} lies outside its mapping of {_ringMemoryBytes} bytes");
+    private nint At(uint offsetBytes, nuint lengthBytes) =>
+        offsetBytes + lengthBytes <= _ringMemoryBytes && offsetBytes % sizeof(uint) == 0
+            ? _ringMemory + (nint)offsetBytes
+            : throw new RingException(
+                $"io_uring: the kernel's offset {offsetBytes} lies outside its mapping of {_ringMemoryBytes} bytes");
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private uint Publish()

@@ -69,5 +69,7 @@ internal static class AbilityProbe
     }
 
     private static int Granularity(int fd) =>
-        Libc.Fstatfs(fd, out StatFs statFs) == 0 && statFs.BlockSize is >= 512 and <= 1 << 30 ? (int)statFs.BlockSize : 4096;
+        Libc.Fstatfs(fd, out StatFs statFs) == 0 && statFs.BlockSize is >= 512 and <= 1 << 30
+            ? (int)statFs.BlockSize
+            : 4096;
 }

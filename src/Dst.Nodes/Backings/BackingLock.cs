@@ -67,7 +67,8 @@ internal static class BackingLock
         }
     }
 
-    private static void Acquire(Func<int> attempt, int busy, Func<string> describe, string what, in BackingRequest request)
+    private static void Acquire(
+        Func<int> attempt, int busy, Func<string> describe, string what, in BackingRequest request)
     {
         int result = AcquireOrError(attempt, busy, describe, what, request);
         if (result < 0)

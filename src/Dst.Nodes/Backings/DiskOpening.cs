@@ -48,7 +48,9 @@ internal sealed class DiskOpening(DeviceNodeSpec spec, BackingRequest request, H
 
         if (facts.Kind != FileKind.BlockDevice)
         {
-            string hint = facts.Kind == FileKind.Regular ? $"; for files write file:{spec.Path}" : "; give a disk or partition";
+            string hint = facts.Kind == FileKind.Regular
+                ? $"; for files write file:{spec.Path}"
+                : "; give a disk or partition";
             throw Refusal.Usage($"{path} is {facts.Kind.Describe()}, not a block device{hint}");
         }
 
@@ -81,7 +83,8 @@ internal sealed class DiskOpening(DeviceNodeSpec spec, BackingRequest request, H
 
         if (disk?.Queue("zoned") is { } zoned and not "none")
         {
-            throw Refusal.Usage($"disk {path} is zoned ({zoned}) and cannot be written in any order; give another disk");
+            throw Refusal.Usage(
+                $"disk {path} is zoned ({zoned}) and cannot be written in any order; give another disk");
         }
     }
 
@@ -158,7 +161,8 @@ internal sealed class DiskOpening(DeviceNodeSpec spec, BackingRequest request, H
         {
             throw Refusal.Failure(
                 $"disk {path} has no lasting identity, so after a reboot nobody can tell whether it is still the same "
-                + $"({expected}); if you know that it is, remove the device and add it again: its data stay as they are");
+                + $"({expected}); if you know that it is, "
+                + "remove the device and add it again: its data stay as they are");
         }
 
         throw Refusal.Failure(
@@ -196,5 +200,7 @@ internal sealed class DiskOpening(DeviceNodeSpec spec, BackingRequest request, H
     }
 
     private static BackingException ReadOnlyDisk(string path) =>
-        Refusal.Usage($"disk {path} is read-only (EROFS); make the device with --read-only, or the disk writable (blockdev --setrw)");
+        Refusal.Usage(
+            $"disk {path} is read-only (EROFS); "
+            + "make the device with --read-only, or the disk writable (blockdev --setrw)");
 }

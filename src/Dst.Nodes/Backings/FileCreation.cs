@@ -49,7 +49,8 @@ internal sealed class FileCreation(FileNodeSpec spec, BackingRequest request, Ho
     {
         if (request.ReadOnly)
         {
-            throw Refusal.Usage($"file {spec.Path} does not exist and is not made for a read-only device; make it first");
+            throw Refusal.Usage(
+                $"file {spec.Path} does not exist and is not made for a read-only device; make it first");
         }
 
         if (spec.SizeBytes is null or 0)
@@ -62,7 +63,8 @@ internal sealed class FileCreation(FileNodeSpec spec, BackingRequest request, Ho
         if (Native.StatPath(spec.Path, follow: false, out FileFacts there) == 0)
         {
             throw Refusal.Usage(
-                $"{spec.Path} is {there.Kind.Describe()} that leads to nothing; remove it or give the file it should lead to");
+                $"{spec.Path} is {there.Kind.Describe()} that leads to nothing; "
+                + "remove it or give the file it should lead to");
         }
 
         int folder = OpenFolder(out int floorBytes);
@@ -254,17 +256,21 @@ internal sealed class FileCreation(FileNodeSpec spec, BackingRequest request, Ho
                 throw Full(folder, result);
             case -Errno.EOPNOTSUPP or -Errno.ENOSYS:
                 throw Refusal.Usage(
-                    $"cannot preallocate file {_path}: {Errno.Describe(result)}; add ,sparse or use another file system");
+                    $"cannot preallocate file {_path}: {Errno.Describe(result)}; "
+                    + "add ,sparse or use another file system");
             case -Errno.EFBIG:
                 throw Refusal.Usage(
-                    $"cannot create file {_path}: {_lengthBytes} bytes are more than its file system or the file size limit allows (EFBIG)");
+                    $"cannot create file {_path}: {_lengthBytes} bytes are more than its file system "
+                    + "or the file size limit allows (EFBIG)");
             default:
                 throw Refusal.CallFailed("create file", _path, result);
         }
     }
 
     private BackingException Appeared() =>
-        Refusal.Busy($"file {_path} has come into being meanwhile (EEXIST); if it is the right one, leave size= out and try again");
+        Refusal.Busy(
+            $"file {_path} has come into being meanwhile (EEXIST); "
+            + "if it is the right one, leave size= out and try again");
 
     private BackingException Full(int folder, int error)
     {

@@ -85,10 +85,13 @@ internal static class FileIdentity
         FsUuid2 uuid = default;
         if (Libc.Ioctl(fd, BlockAbi.FS_IOC_GETFSUUID, ref uuid) == 0 && uuid.Len is > 0 and <= 16)
         {
-            ReadOnlySpan<byte> bytes = MemoryMarshal.AsBytes(MemoryMarshal.CreateReadOnlySpan(ref uuid, 1))[1..][..uuid.Len];
+            ReadOnlySpan<byte> whole = MemoryMarshal.AsBytes(MemoryMarshal.CreateReadOnlySpan(ref uuid, 1));
+            ReadOnlySpan<byte> bytes = whole[1..][..uuid.Len];
             if (bytes.ContainsAnyExcept((byte)0))
             {
-                return bytes.Length == 16 ? new Guid(bytes, bigEndian: true).ToString() : Convert.ToHexStringLower(bytes);
+                return bytes.Length == 16
+                    ? new Guid(bytes, bigEndian: true).ToString()
+                    : Convert.ToHexStringLower(bytes);
             }
         }
 

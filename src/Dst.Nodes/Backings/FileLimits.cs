@@ -17,7 +17,8 @@ internal static class FileLimits
     {
         if (sizeBytes < 0 || spec.OffsetBytes < 0 || spec.OffsetBytes > long.MaxValue - sizeBytes)
         {
-            throw Refusal.Usage($"file {spec.Path}: size= and offset= are beyond what a file can have; give smaller ones");
+            throw Refusal.Usage(
+                $"file {spec.Path}: size= and offset= are beyond what a file can have; give smaller ones");
         }
 
         return spec.OffsetBytes + sizeBytes;
@@ -31,7 +32,8 @@ internal static class FileLimits
         {
             long was = long.Max(end, spec.OffsetBytes + request.MinimumSizeBytes);
             throw Refusal.Failure(
-                $"file {path} has shrunk: it has {lengthBytes} bytes, the device needs {was}; put the missing part back");
+                $"file {path} has shrunk: it has {lengthBytes} bytes, the device needs {was}; "
+                + "put the missing part back");
         }
 
         if (lengthBytes == 0)
@@ -47,7 +49,8 @@ internal static class FileLimits
         if (lengthBytes < end)
         {
             throw Refusal.Usage(
-                $"file {path} has {lengthBytes} bytes, size= and offset= ask for {end}; leave size= out or make it smaller");
+                $"file {path} has {lengthBytes} bytes, size= and offset= ask for {end}; "
+                + "leave size= out or make it smaller");
         }
 
         return spec.SizeBytes ?? (lengthBytes - spec.OffsetBytes);
@@ -63,8 +66,10 @@ internal static class FileLimits
         }
 
         throw request.Restore
-            ? Refusal.Failure($"{what} has shrunk: {sizeBytes} bytes are usable, it had {least}; put the missing part back")
-            : Refusal.Usage($"{what} is too small: {sizeBytes} bytes are usable, a node needs at least {least}; give a larger one");
+            ? Refusal.Failure(
+                $"{what} has shrunk: {sizeBytes} bytes are usable, it had {least}; put the missing part back")
+            : Refusal.Usage(
+                $"{what} is too small: {sizeBytes} bytes are usable, a node needs at least {least}; give a larger one");
     }
 
     private static void CheckMultiple(string key, long value, string path, int blockSizeBytes)

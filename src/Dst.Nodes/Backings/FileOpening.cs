@@ -81,13 +81,15 @@ internal sealed class FileOpening(FileNodeSpec spec, BackingRequest request, Hos
         if (report.DstDevice is { } device)
         {
             throw Refusal.Usage(
-                $"{what} lies on the DST device /dev/{device} of this host, which would wait for itself; give a backing elsewhere");
+                $"{what} lies on the DST device /dev/{device} of this host, which would wait for itself; "
+                + "give a backing elsewhere");
         }
 
         if (!report.IsComplete)
         {
             throw Refusal.Usage(
-                $"{what} lies on more than {CycleWalk.MaxSteps} disks and file systems, too many to check; give a simpler backing");
+                $"{what} lies on more than {CycleWalk.MaxSteps} disks and file systems, too many to check; "
+                + "give a simpler backing");
         }
     }
 
@@ -121,7 +123,9 @@ internal sealed class FileOpening(FileNodeSpec spec, BackingRequest request, Hos
         Check(Native.Stat(located, out FileFacts facts), "look at", path);
         if (facts.Kind != FileKind.Regular)
         {
-            string hint = facts.Kind == FileKind.BlockDevice ? $"; for disks write dev:{spec.Path}" : "; give a regular file";
+            string hint = facts.Kind == FileKind.BlockDevice
+                ? $"; for disks write dev:{spec.Path}"
+                : "; give a regular file";
             throw Refusal.Usage($"{path} is {facts.Kind.Describe()}, not a regular file{hint}");
         }
 

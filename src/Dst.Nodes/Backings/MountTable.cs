@@ -57,7 +57,8 @@ internal static class MountTable
         List<byte> bytes = new(raw.Length);
         for (int i = 0; i < raw.Length; i++)
         {
-            if (raw[i] == '\\' && i + 3 < raw.Length && IsOctal(raw[i + 1]) && IsOctal(raw[i + 2]) && IsOctal(raw[i + 3]))
+            if (raw[i] == '\\' && i + 3 < raw.Length
+                && IsOctal(raw[i + 1]) && IsOctal(raw[i + 2]) && IsOctal(raw[i + 3]))
             {
                 bytes.Add((byte)(((raw[i + 1] - '0') << 6) | ((raw[i + 2] - '0') << 3) | (raw[i + 3] - '0')));
                 i += 3;

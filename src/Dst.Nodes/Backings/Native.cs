@@ -46,7 +46,9 @@ internal static class Native
     public static string? PathOf(int fd)
     {
         string? path = ReadLink(SelfPath(fd));
-        return path is null || !path.StartsWith('/') || path.EndsWith(" (deleted)", StringComparison.Ordinal) ? null : path;
+        return path is null || !path.StartsWith('/') || path.EndsWith(" (deleted)", StringComparison.Ordinal)
+            ? null
+            : path;
     }
 
     /// <summary>What a symbolic link says, or null.</summary>

@@ -28,10 +28,12 @@ internal static class Refusal
             Errno.ELOOP => Usage($"{reason}; name the {what} itself, without loops of links or /proc/PID/fd"),
             Errno.ENAMETOOLONG or Errno.EINVAL or Errno.EILSEQ => Usage($"{reason}; check the path"),
             Errno.ETXTBSY => Busy($"{reason}; it is in use as swap space or program"),
-            Errno.EACCES or Errno.EPERM => Failure($"{reason}; check its permissions and attributes (lsattr), or run as root"),
+            Errno.EACCES or Errno.EPERM => Failure(
+                $"{reason}; check its permissions and attributes (lsattr), or run as root"),
             Errno.EROFS => Failure($"{reason}; remount writable or make the device with --read-only"),
             Errno.EMFILE or Errno.ENFILE => Failure($"{reason}; raise the limit of open files"),
-            Errno.ENXIO or Errno.ENODEV or Errno.ENOMEDIUM => Failure($"{reason}; the device behind it is gone or empty"),
+            Errno.ENXIO or Errno.ENODEV or Errno.ENOMEDIUM => Failure(
+                $"{reason}; the device behind it is gone or empty"),
             _ => Failure(reason),
         };
     }

@@ -38,7 +38,13 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
     /// <param name="nodes">The nodes in the order of the map.</param>
     /// <param name="queue">Index, depth and fixed files of the queue.</param>
     /// <param name="activity">Told when a request begins or ends; may be null.</param>
-    public VolumeQueue(RingLoop loop, VolumeMap map, FlushLedger ledger, IReadOnlyList<Node> nodes, in VolumeQueueOptions queue, ActivitySignal? activity)
+    public VolumeQueue(
+        RingLoop loop,
+        VolumeMap map,
+        FlushLedger ledger,
+        IReadOnlyList<Node> nodes,
+        in VolumeQueueOptions queue,
+        ActivitySignal? activity)
     {
         _transactions = new TransactionTable(map, ledger, queue.QueueIndex, queue.DepthTags, queue.ReadOnly);
         _legsPerTag = Math.Max(VolumeLimits.RangeLegsMax, map.NodeCount);
@@ -112,7 +118,8 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
     {
         ref LegSlot leg = ref _slots[slot];
         Dst.Core.Must.Be(leg.Node != FreeSlot, "a leg was reported done twice");
-        _nodeCounters[leg.Node].End((int)leg.Operation, leg.LengthBytes, status == DstStatus.Ok, nowTicks - leg.StartTicks);
+        _nodeCounters[leg.Node].End(
+            (int)leg.Operation, leg.LengthBytes, status == DstStatus.Ok, nowTicks - leg.StartTicks);
         leg.Node = FreeSlot;
         int tag = slot / _legsPerTag;
         if (_transactions.LegDone(tag, slot % _legsPerTag, status, out DstStatus final))
@@ -122,7 +129,8 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
     }
 
     /// <inheritdoc/>
-    public void OnCompletion(ulong token, int result, long nowTicks) => Dst.Core.Must.Fail("the engine has no operations of its own");
+    public void OnCompletion(ulong token, int result, long nowTicks) =>
+        Dst.Core.Must.Fail("the engine has no operations of its own");
 
     /// <inheritdoc/>
     public void OnWake(long nowTicks)

@@ -18,7 +18,8 @@ public sealed class DelayNode(int delayMs, Node inner) : WrapperNode(inner)
     public override string Address => $"{delayMs},{Inner.Type}:{Inner.Address}";
 
     /// <inheritdoc/>
-    public override NodeQueue CreateQueue(in NodeQueueContext context) => new DelayQueue(delayMs, Inner.CreateQueue(context), context);
+    public override NodeQueue CreateQueue(in NodeQueueContext context) =>
+        new DelayQueue(delayMs, Inner.CreateQueue(context), context);
 
     private sealed unsafe class DelayQueue : NodeQueue, IRingClient
     {

@@ -22,9 +22,11 @@ public sealed class ErrorNode(ErrorRule rule, Node inner) : WrapperNode(inner)
     public override string Address => $"{Rule},{Inner.Type}:{Inner.Address}";
 
     /// <inheritdoc/>
-    public override NodeQueue CreateQueue(in NodeQueueContext context) => new ErrorQueue(this, Inner.CreateQueue(context), context);
+    public override NodeQueue CreateQueue(in NodeQueueContext context) =>
+        new ErrorQueue(this, Inner.CreateQueue(context), context);
 
-    private bool Fails(in LegSlot leg) => Rule.Matches(leg.Operation, leg.Flags) && Rule.Fails(Interlocked.Increment(ref _matches));
+    private bool Fails(in LegSlot leg) =>
+        Rule.Matches(leg.Operation, leg.Flags) && Rule.Fails(Interlocked.Increment(ref _matches));
 
     private sealed class ErrorQueue(ErrorNode node, NodeQueue inner, NodeQueueContext context) : NodeQueue
     {

@@ -126,7 +126,8 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
     }
 
     /// <summary>FUA on a poisoned node fails like FLUSH does (C-16).</summary>
-    private bool MustFail(RequestFlags flags) => (flags & RequestFlags.Fua) != RequestFlags.None && _health.State != NodeHealthState.Live;
+    private bool MustFail(RequestFlags flags) =>
+        (flags & RequestFlags.Fua) != RequestFlags.None && _health.State != NodeHealthState.Live;
 
     private IoUringSqe* NewEntry(int slot, uint opcode)
     {
@@ -141,7 +142,8 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
     private void IssueTransfer(int slot)
     {
         ref LegSlot leg = ref _slots[slot];
-        IoUringSqe* sqe = NewEntry(slot, leg.Operation == Operation.Read ? IoUringAbi.IORING_OP_READ : IoUringAbi.IORING_OP_WRITE);
+        IoUringSqe* sqe = NewEntry(
+            slot, leg.Operation == Operation.Read ? IoUringAbi.IORING_OP_READ : IoUringAbi.IORING_OP_WRITE);
         sqe->Off = (ulong)(_node.BaseBytes + leg.OffsetBytes);
         sqe->Addr = (ulong)leg.Buffer;
         sqe->Len = (uint)leg.RemainingBytes;
@@ -196,7 +198,9 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
             return;
         }
 
-        Must.Be(result <= leg.RemainingBytes, $"node {leg.Node} slot {slot}: the kernel moved {result} of {leg.RemainingBytes} bytes");
+        Must.Be(
+            result <= leg.RemainingBytes,
+            $"node {leg.Node} slot {slot}: the kernel moved {result} of {leg.RemainingBytes} bytes");
         if (result > 0 && result < leg.RemainingBytes && leg.Repeats++ < RepeatsMax)
         {
             leg.OffsetBytes += result;
@@ -230,7 +234,8 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
             return;
         }
 
-        if (fua && durableAlready && errno is not (0 or Errno.ENOSPC or Errno.EDQUOT or Errno.EOPNOTSUPP or Errno.EINVAL))
+        if (fua && durableAlready
+            && errno is not (0 or Errno.ENOSPC or Errno.EDQUOT or Errno.EOPNOTSUPP or Errno.EINVAL))
         {
             // The sync inside a DSYNC write failed and may have been told of older writes' failure, which no one is
             // told twice.

@@ -50,7 +50,8 @@ public sealed class MemoryNode : Node
     public override string Identity => "none";
 
     /// <inheritdoc/>
-    public override NodeQueue CreateQueue(in NodeQueueContext context) => new MemoryQueue(_memory?.Address ?? 0, context);
+    public override NodeQueue CreateQueue(in NodeQueueContext context) =>
+        new MemoryQueue(_memory?.Address ?? 0, context);
 
     /// <inheritdoc/>
     public override void Dispose() => _memory?.Dispose();

@@ -59,7 +59,9 @@ public sealed unsafe class NodeMarks : IDisposable
     {
         string temporary = path + ".new";
         int fd = Libc.Open(
-            temporary, LinuxAbi.O_RDWR | LinuxAbi.O_CREAT | LinuxAbi.O_TRUNC | LinuxAbi.O_NOFOLLOW | LinuxAbi.O_CLOEXEC, Mode);
+            temporary,
+            LinuxAbi.O_RDWR | LinuxAbi.O_CREAT | LinuxAbi.O_TRUNC | LinuxAbi.O_NOFOLLOW | LinuxAbi.O_CLOEXEC,
+            Mode);
         if (fd < 0)
         {
             throw Cannot("create", path, fd);
@@ -246,7 +248,8 @@ public sealed unsafe class NodeMarks : IDisposable
         if (isSound && version > FormatVersion)
         {
             throw new NodeMarksException(
-                $"the error marks {path} have format {version}, this program knows {FormatVersion}; use the newer program");
+                $"the error marks {path} have format {version}, this program knows {FormatVersion}; "
+                + "use the newer program");
         }
 
         if (!isSound || BinaryPrimitives.ReadInt32LittleEndian(record[12..]) != index)

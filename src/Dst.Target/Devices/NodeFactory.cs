@@ -72,8 +72,11 @@ internal sealed class NodeFactory(Action keeperSignal, Action wakeQueues)
                 return new DelayNode(delay.DelayMs, Open(delay.Inner, request));
             case ErrorNodeSpec fault:
                 return new ErrorNode(fault.Rule, Open(fault.Inner, request));
+            case VolatileNodeSpec volatileSpec:
+                return new VolatileNode(volatileSpec.Seed, (BackingNode)Open(volatileSpec.Inner, request));
             default:
-                throw new ControlException(ControlErrorCode.Usage, $"{spec.Kind}: this target cannot serve nodes of that kind");
+                throw new ControlException(
+                    ControlErrorCode.Usage, $"{spec.Kind}: this target cannot serve nodes of that kind");
         }
     }
 

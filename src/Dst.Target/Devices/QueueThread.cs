@@ -113,7 +113,8 @@ internal sealed class QueueThread
     private void Serve()
     {
         int legs = _plan.DepthTags * Math.Max(VolumeLimits.RangeLegsMax, _plan.Nodes.Count);
-        uint completions = Math.Min(Ring.CompletionEntriesMax, BitOperations.RoundUpToPowerOf2((uint)(_plan.DepthTags + legs + (4 * _plan.Nodes.Count) + 64)));
+        int entries = _plan.DepthTags + legs + (4 * _plan.Nodes.Count) + 64;
+        uint completions = Math.Min(Ring.CompletionEntriesMax, BitOperations.RoundUpToPowerOf2((uint)entries));
         uint submissions = Math.Min(4096, BitOperations.RoundUpToPowerOf2((uint)_plan.DepthTags * 4));
         Ring ring = Ring.Create(new RingOptions { SubmissionEntries = submissions, CompletionEntries = completions });
         _loop = new RingLoop(ring);

@@ -261,7 +261,8 @@ internal sealed class TargetDevice
 
     private QueuePlan PlanOf(DeviceGeometry geometry, int charFd) => new(
         charFd,
-        new VolumeMap([.. geometry.Nodes.Select(node => node.LengthBytes)], geometry.BlockSizeBytes, geometry.MaxIoBytes),
+        new VolumeMap(
+            [.. geometry.Nodes.Select(node => node.LengthBytes)], geometry.BlockSizeBytes, geometry.MaxIoBytes),
         new FlushLedger(geometry.Nodes.Count, geometry.Queues),
         Nodes,
         geometry.DepthTags,

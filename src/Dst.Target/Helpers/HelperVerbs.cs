@@ -33,7 +33,8 @@ internal static class HelperVerbs
                 ["clear-error", var path, var index] when IsNode(index, out int number) => ClearError(path, number),
                 _ => Complain(
                     Usage,
-                    "usage: dst-target helper hold PATH | rescan PATH | delete-device N | sweep | clear-error MARKS [INDEX]"),
+                    "usage: dst-target helper hold PATH | rescan PATH | delete-device N | sweep | "
+                    + "clear-error MARKS [INDEX]"),
             };
         }
         catch (UblkException e)
@@ -50,13 +51,17 @@ internal static class HelperVerbs
         int fd = Libc.Open(path, LinuxAbi.O_RDONLY | LinuxAbi.O_EXCL | LinuxAbi.O_CLOEXEC);
         if (fd < 0)
         {
-            return Complain(fd == -Errno.EBUSY ? Busy : Failed, $"{path} cannot be opened for removal: {Errno.Describe(-fd)}");
+            return Complain(
+                fd == -Errno.EBUSY ? Busy : Failed, $"{path} cannot be opened for removal: {Errno.Describe(-fd)}");
         }
 
         int error = Libc.Fsync(fd);
         if (error < 0)
         {
-            return Complain(Failed, $"{path} cannot be flushed: {Errno.Describe(-error)}; data written to it may be lost, --force removes it all the same");
+            return Complain(
+                Failed,
+                $"{path} cannot be flushed: {Errno.Describe(-error)}; "
+                + "data written to it may be lost, --force removes it all the same");
         }
 
         Console.Out.WriteLine("held");
@@ -83,7 +88,10 @@ internal static class HelperVerbs
 
         int error = Libc.Ioctl(fd, BlockAbi.BLKRRPART);
         _ = Libc.Close(fd);
-        return error is 0 or -Errno.EINVAL ? 0 : Complain(error == -Errno.EBUSY ? Busy : Failed, $"{path}: partition table not read: {Errno.Describe(-error)}");
+        return error is 0 or -Errno.EINVAL
+            ? 0
+            : Complain(
+                error == -Errno.EBUSY ? Busy : Failed, $"{path}: partition table not read: {Errno.Describe(-error)}");
     }
 
     /// <summary>Deletes the kernel device of a dead target; any other is left alone (D-03).</summary>
@@ -102,7 +110,8 @@ internal static class HelperVerbs
 
         if (IsServed(info))
         {
-            return Complain(Busy, $"ublk device {id} belongs to process {info.MakerPid}, which lives; it is left alone");
+            return Complain(
+                Busy, $"ublk device {id} belongs to process {info.MakerPid}, which lives; it is left alone");
         }
 
         control.Delete(id);
@@ -117,7 +126,8 @@ internal static class HelperVerbs
         using var control = new UblkControl();
         foreach (string path in Directory.EnumerateFiles("/dev", "ublkc*"))
         {
-            if (int.TryParse(path.AsSpan("/dev/ublkc".Length), out int id) && control.TryGetInfo(id) is { IsDst: true } info && !IsServed(info))
+            if (int.TryParse(path.AsSpan("/dev/ublkc".Length), out int id)
+                && control.TryGetInfo(id) is { IsDst: true } info && !IsServed(info))
             {
                 control.Delete(id);
                 Console.Out.WriteLine(id);
@@ -159,7 +169,8 @@ internal static class HelperVerbs
     {
         try
         {
-            return info.State == UblkAbi.UBLK_S_DEV_LIVE || File.ReadAllText($"/proc/{info.MakerPid}/comm").TrimEnd() == "dst-target";
+            return info.State == UblkAbi.UBLK_S_DEV_LIVE
+                || File.ReadAllText($"/proc/{info.MakerPid}/comm").TrimEnd() == "dst-target";
         }
         catch (IOException)
         {

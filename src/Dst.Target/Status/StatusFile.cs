@@ -96,7 +96,11 @@ internal sealed class StatusFile
             bytes = bytes[..ValueBytesMax];
         }
 
-        int fd = Libc.Openat(_folderFd, TemporaryName, LinuxAbi.O_WRONLY | LinuxAbi.O_CREAT | LinuxAbi.O_TRUNC | LinuxAbi.O_CLOEXEC, FileMode);
+        int fd = Libc.Openat(
+            _folderFd,
+            TemporaryName,
+            LinuxAbi.O_WRONLY | LinuxAbi.O_CREAT | LinuxAbi.O_TRUNC | LinuxAbi.O_CLOEXEC,
+            FileMode);
         if (fd < 0)
         {
             // The tree is for people: a device whose tree cannot be written goes on.

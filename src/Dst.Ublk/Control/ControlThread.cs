@@ -146,7 +146,8 @@ internal sealed unsafe class ControlThread : IControlChannel
     private static string DescribeOpenFailure(int errno) => errno switch
     {
         Errno.ENOENT or Errno.ENODEV or Errno.ENXIO =>
-            $"{ControlPath} is missing: this kernel has no ublk driver loaded; run 'modprobe ublk_drv' (CONFIG_BLK_DEV_UBLK, Linux 6.12 or newer)",
+            $"{ControlPath} is missing: this kernel has no ublk driver loaded; "
+            + "run 'modprobe ublk_drv' (CONFIG_BLK_DEV_UBLK, Linux 6.12 or newer)",
         Errno.EACCES or Errno.EPERM => $"{ControlPath} cannot be opened: {Errno.Describe(errno)}; run as root",
         _ => $"{ControlPath} cannot be opened: {Errno.Describe(errno)}",
     };
@@ -156,7 +157,8 @@ internal sealed unsafe class ControlThread : IControlChannel
         Ring? ring = null;
         try
         {
-            ring = Ring.Create(new RingOptions { SubmissionEntries = 4, CompletionEntries = 8, LargeSubmissions = true });
+            ring = Ring.Create(
+                new RingOptions { SubmissionEntries = 4, CompletionEntries = 8, LargeSubmissions = true });
         }
         catch (RingException e)
         {

@@ -85,7 +85,8 @@ public sealed class UblkControl : IDisposable
         string? missing = UblkFeatures.Missing(Features, spec.Flags);
         if (missing is not null)
         {
-            throw new UblkException(Errno.EOPNOTSUPP, $"ublk: this kernel lacks {missing}; boot that version or a newer one");
+            throw new UblkException(
+                Errno.EOPNOTSUPP, $"ublk: this kernel lacks {missing}; boot that version or a newer one");
         }
 
         UblkCtrlDevInfo wanted = new()
@@ -108,14 +109,20 @@ public sealed class UblkControl : IDisposable
             payload => got = MemoryMarshal.Read<UblkCtrlDevInfo>(payload),
             LifecycleTimeoutMs);
         string device = spec.Id < 0 ? "a new device" : $"device {spec.Id}";
-        ThrowIfFailed(result, "ADD_DEV", device, result == -Errno.EEXIST ? "; that id is taken, choose another or leave --id out" : string.Empty);
+        ThrowIfFailed(
+            result,
+            "ADD_DEV",
+            device,
+            result == -Errno.EEXIST ? "; that id is taken, choose another or leave --id out" : string.Empty);
 
-        if ((got.Flags & spec.Flags) != spec.Flags || got.NrHwQueues != spec.Queues || got.QueueDepth != spec.DepthTags || got.MaxIoBufBytes < spec.MaxIoBytes)
+        if ((got.Flags & spec.Flags) != spec.Flags || got.NrHwQueues != spec.Queues
+            || got.QueueDepth != spec.DepthTags || got.MaxIoBufBytes < spec.MaxIoBytes)
         {
             Delete((int)got.DevId);
             throw new UblkException(
                 0,
-                $"ublk: the kernel changed what was asked for: flags 0x{got.Flags:x} of 0x{spec.Flags:x}, {got.NrHwQueues} queues of {spec.Queues}, "
+                $"ublk: the kernel changed what was asked for: flags 0x{got.Flags:x} of 0x{spec.Flags:x}, "
+                + $"{got.NrHwQueues} queues of {spec.Queues}, "
                 + $"depth {got.QueueDepth} of {spec.DepthTags}, {got.MaxIoBufBytes} bytes of {spec.MaxIoBytes}");
         }
 
@@ -204,13 +211,20 @@ public sealed class UblkControl : IDisposable
     private static UblkCtrlCmd ForDevice(int id) => new() { DevId = (uint)id, QueueId = ushort.MaxValue };
 
     private static UblkDeviceInfo Describe(in UblkCtrlDevInfo info) =>
-        new((int)info.DevId, info.State, info.UblksrvPid, info.Flags, info.UblksrvFlags >> OwnerTagShift == OwnerTag, (int)(uint)info.UblksrvFlags);
+        new(
+            (int)info.DevId,
+            info.State,
+            info.UblksrvPid,
+            info.Flags,
+            info.UblksrvFlags >> OwnerTagShift == OwnerTag,
+            (int)(uint)info.UblksrvFlags);
 
     private static void ThrowIfFailed(int result, string command, string device, string hint)
     {
         if (result == -Errno.ETIMEDOUT)
         {
-            throw new UblkException(Errno.ETIMEDOUT, $"ublk: {command} of {device} got no answer from the kernel in time; see dmesg") { TimedOut = true };
+            string late = $"ublk: {command} of {device} got no answer from the kernel in time; see dmesg";
+            throw new UblkException(Errno.ETIMEDOUT, late) { TimedOut = true };
         }
 
         if (result < 0)
@@ -245,7 +259,11 @@ public sealed class UblkControl : IDisposable
             null,
             payload => features = BitConverter.ToUInt64(payload),
             QueryTimeoutMs);
-        ThrowIfFailed(result, "GET_FEATURES", "the driver", result == -Errno.EOPNOTSUPP ? "; Linux 6.12 or newer is needed" : string.Empty);
+        ThrowIfFailed(
+            result,
+            "GET_FEATURES",
+            "the driver",
+            result == -Errno.EOPNOTSUPP ? "; Linux 6.12 or newer is needed" : string.Empty);
         return features;
     }
 }

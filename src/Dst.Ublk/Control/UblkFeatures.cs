@@ -49,7 +49,8 @@ public static class UblkFeatures
     /// <summary>What a kernel lacks, for people: "USER_COPY (Linux 6.5)"; null when it lacks nothing.</summary>
     public static string? Missing(ulong features, ulong needed)
     {
-        IEnumerable<string> missing = All.Where(f => (needed & ~features & f.Bit) != 0).Select(f => $"{f.Name} (Linux {f.Since})");
+        IEnumerable<string> missing =
+            All.Where(f => (needed & ~features & f.Bit) != 0).Select(f => $"{f.Name} (Linux {f.Since})");
         string text = string.Join(", ", missing);
         return text.Length == 0 ? null : text;
     }

@@ -23,7 +23,8 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
 
     /// <summary>Bytes of descriptor area that the kernel sets aside per queue, whatever its depth (U-05).</summary>
     internal const int DescriptorStrideBytes =
-        ((UblkAbi.UBLK_MAX_QUEUE_DEPTH * 24) + NativeBlock.PageBytes - 1) / NativeBlock.PageBytes * NativeBlock.PageBytes;
+        ((UblkAbi.UBLK_MAX_QUEUE_DEPTH * 24) + NativeBlock.PageBytes - 1)
+            / NativeBlock.PageBytes * NativeBlock.PageBytes;
 
     private readonly RingLoop _loop;
     private readonly IRequestHandler _handler;
@@ -61,7 +62,8 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         _lengths = new long[depthTags];
         _client = loop.Add(this);
         _buffers = NativeBlock.Allocate((long)depthTags * maxIoBytes, $"buffers of queue {queueIndex}", locked: true);
-        _descriptorBytes = (nuint)((depthTags * sizeof(UblkIoDesc)) + NativeBlock.PageBytes - 1) & ~(nuint)(NativeBlock.PageBytes - 1);
+        _descriptorBytes =
+            (nuint)((depthTags * sizeof(UblkIoDesc)) + NativeBlock.PageBytes - 1) & ~(nuint)(NativeBlock.PageBytes - 1);
         nint address = Libc.Mmap(
             0,
             _descriptorBytes,
@@ -72,7 +74,8 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         if (address is < 0 and > -4096)
         {
             _buffers.Dispose();
-            throw new RingException($"ublk: mapping the descriptors of queue {queueIndex} failed: {Errno.Describe((int)-address)}");
+            throw new RingException(
+                $"ublk: mapping the descriptors of queue {queueIndex} failed: {Errno.Describe((int)-address)}");
         }
 
         _descriptors = (UblkIoDesc*)address;
@@ -114,7 +117,10 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
     public void OnCompletion(ulong token, int result, long nowTicks)
     {
         int tag = (int)token;
-        Assert(tag < _depthTags && _states[tag] == TagState.Kernel, "completion for a tag that is not with the kernel", tag);
+        Assert(
+            tag < _depthTags && _states[tag] == TagState.Kernel,
+            "completion for a tag that is not with the kernel",
+            tag);
         if (result == UblkAbi.UBLK_IO_RES_OK)
         {
             Dispatch(tag, nowTicks);
@@ -129,7 +135,8 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         }
         else
         {
-            Environment.FailFast($"ublk queue {_queueIndex} tag {tag}: the kernel refused a fetch or commit: {Errno.Describe(-result)}");
+            Environment.FailFast(
+                $"ublk queue {_queueIndex} tag {tag}: the kernel refused a fetch or commit: {Errno.Describe(-result)}");
         }
     }
 
@@ -191,7 +198,8 @@ public sealed unsafe class UblkQueue : IRingClient, IRequestCompletion, IDisposa
         bool movesData = operation is Operation.Read or Operation.Write;
         _lengths[tag] = movesData ? lengthBytes : 0;
         Assert(!movesData || lengthBytes <= _maxIoBytes, "request larger than its buffer", tag);
-        _handler.Submit(tag, new Request(operation, FlagsOf(descriptor.OpFlags), offsetBytes, lengthBytes), BufferOf(tag), nowTicks);
+        var request = new Request(operation, FlagsOf(descriptor.OpFlags), offsetBytes, lengthBytes);
+        _handler.Submit(tag, request, BufferOf(tag), nowTicks);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

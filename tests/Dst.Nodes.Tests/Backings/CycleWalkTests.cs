@@ -72,7 +72,8 @@ public class CycleWalkTests
         host.Link("/sys/fs/btrfs/0000-1/devices/sda", "/sys/devices/sda");
         host.Link("/sys/fs/btrfs/0000-1/devices/ublkb1", "/sys/devices/ublkb1");
         host.Link("/sys/fs/btrfs/0000-2/devices/sdb", "/sys/devices/sdb");
-        host.Write("/proc/self/mountinfo", "50 1 0:44 /sub /a rw - btrfs /dev/sda rw\n51 1 0:45 / /b rw - btrfs /dev/sdb rw");
+        host.Write(
+            "/proc/self/mountinfo", "50 1 0:44 /sub /a rw - btrfs /dev/sda rw\n51 1 0:45 / /b rw - btrfs /dev/sdb rw");
         host.AddStat("/a/image", FileKind.Regular, Number("0:99"), mountId: 50);
         host.AddStat("/b/image", FileKind.Regular, Number("0:98"), mountId: 51);
         Assert.Equal("ublkb1", File(host, "/a/image").DstDevice);

@@ -265,7 +265,8 @@ public sealed class DiskVmTests : IDisposable
         string loop = Loop("a");
         Backing holder = Open(loop);
         using SemaphoreSlim waiting = new(0);
-        BackingRequest restore = new() { Restore = true, Events = new RecordedEvents { OnWaiting = () => waiting.Release() } };
+        BackingRequest restore =
+            new() { Restore = true, Events = new RecordedEvents { OnWaiting = () => waiting.Release() } };
         Task<Backing> opening = Task.Run(() => Open(loop, restore), TestContext.Current.CancellationToken);
         Assert.True(await waiting.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken));
         holder.Dispose();
@@ -278,7 +279,8 @@ public sealed class DiskVmTests : IDisposable
         string loop = Loop("a");
         using ForeignHolder holder = new(loop, withLock: false);
         Assert.Equal(0, Native.StatPath(loop, follow: true, out FileFacts facts));
-        Assert.Contains($"process {holder.Id} (sleep)", new Holders(HostView.Real).OfDisk(facts.Disk), StringComparison.Ordinal);
+        Assert.Contains(
+            $"process {holder.Id} (sleep)", new Holders(HostView.Real).OfDisk(facts.Disk), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -31,7 +31,8 @@ internal sealed class FakeHost : HostView, IDisposable
     }
 
     /// <summary>Adds a disk, or with a parent a partition of it.</summary>
-    public void AddDisk(string name, string number, string? parent = null, params (string Name, string Text)[] attributes)
+    public void AddDisk(
+        string name, string number, string? parent = null, params (string Name, string Text)[] attributes)
     {
         string folder = parent is null ? $"/sys/devices/{name}" : $"/sys/devices/{parent}/{name}";
         Write($"{folder}/dev", number);
@@ -47,13 +48,20 @@ internal sealed class FakeHost : HostView, IDisposable
 
         Link($"/sys/dev/block/{number}", folder);
         Link(parent is null ? $"/sys/block/{name}" : $"/sys/class/block/{name}", folder);
-        AddStat($"/dev/{name}", FileKind.BlockDevice, DeviceNumber.Parse("0:6")!.Value, disk: DeviceNumber.Parse(number));
+        AddStat(
+            $"/dev/{name}", FileKind.BlockDevice, DeviceNumber.Parse("0:6")!.Value, disk: DeviceNumber.Parse(number));
     }
 
-    public void AddSlave(string disk, string slave) => Link($"/sys/devices/{disk}/slaves/{slave}", $"/sys/devices/{slave}");
+    public void AddSlave(string disk, string slave) =>
+        Link($"/sys/devices/{disk}/slaves/{slave}", $"/sys/devices/{slave}");
 
     public FileFacts AddStat(
-        string path, FileKind kind, DeviceNumber fileSystem, ulong inode = 1, DeviceNumber? disk = null, ulong? mountId = null)
+        string path,
+        FileKind kind,
+        DeviceNumber fileSystem,
+        ulong inode = 1,
+        DeviceNumber? disk = null,
+        ulong? mountId = null)
     {
         FileFacts facts = new()
         {
@@ -67,7 +75,8 @@ internal sealed class FakeHost : HostView, IDisposable
         return facts;
     }
 
-    public override bool TryStat(string path, [NotNullWhen(true)] out FileFacts? facts) => _facts.TryGetValue(path, out facts);
+    public override bool TryStat(string path, [NotNullWhen(true)] out FileFacts? facts) =>
+        _facts.TryGetValue(path, out facts);
 
     public void Dispose() => _folder.Dispose();
 }

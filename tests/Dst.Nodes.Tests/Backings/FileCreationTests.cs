@@ -38,7 +38,8 @@ public class FileCreationTests
             Assert.True(backing.KeepsAllocation);
             Assert.Equal(backing.CanWriteZeroes, backing.CanDiscard);
             Assert.Equal(0x8180, facts.Mode);
-            Assert.Equal(BackingFailure.Busy, Assert.Throws<BackingException>(() => BackingOpener.OpenFile(spec, default)).Kind);
+            Assert.Equal(
+                BackingFailure.Busy, Assert.Throws<BackingException>(() => BackingOpener.OpenFile(spec, default)).Kind);
             identity = backing.Identity;
         }
 
@@ -53,7 +54,8 @@ public class FileCreationTests
     public void ASparseFileTakesNoRoom()
     {
         using TemporaryFolder folder = new();
-        using Backing backing = Create(new FileNodeSpec(folder.File("new.img"), 64L << 30, Sparse: true), nameless: true);
+        using Backing backing = Create(
+            new FileNodeSpec(folder.File("new.img"), 64L << 30, Sparse: true), nameless: true);
         Assert.Equal(64L << 30, backing.SizeBytes);
         Assert.Equal(0, Libc.Fstatx(backing.Fd, LinuxAbi.STATX_BASIC_STATS, out Statx facts));
         Assert.True(facts.Blocks < 1024);

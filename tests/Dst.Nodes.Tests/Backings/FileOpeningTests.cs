@@ -123,7 +123,8 @@ public class FileOpeningTests
         Assert.Equal(8 * MiB, backing.LengthBytes);
 
         using TemporaryFolder other = new();
-        using Backing rest = BackingOpener.OpenFile(new FileNodeSpec(other.Filled("b", 8 * MiB), OffsetBytes: MiB), default);
+        using Backing rest = BackingOpener.OpenFile(
+            new FileNodeSpec(other.Filled("b", 8 * MiB), OffsetBytes: MiB), default);
         Assert.Equal(7 * MiB, rest.SizeBytes);
     }
 
@@ -184,7 +185,8 @@ public class FileOpeningTests
         Assert.Equal(BackingFailure.Usage, missing.Kind);
         Assert.Contains("size=", missing.Message, StringComparison.Ordinal);
 
-        BackingException gone = Refused(new FileNodeSpec(folder.File("none"), MiB), new BackingRequest { Restore = true });
+        BackingException gone = Refused(
+            new FileNodeSpec(folder.File("none"), MiB), new BackingRequest { Restore = true });
         Assert.Equal(BackingFailure.Failure, gone.Kind);
         Assert.Contains("missing", gone.Message, StringComparison.Ordinal);
         Assert.Empty(folder.Names);
@@ -320,7 +322,8 @@ public class FileOpeningTests
         using SemaphoreSlim waiting = new(0);
         RecordedEvents events = new() { OnWaiting = () => waiting.Release() };
         BackingRequest restore = new() { Restore = true, Events = events };
-        Task<Backing> opening = Task.Run(() => BackingOpener.OpenFile(spec, restore), TestContext.Current.CancellationToken);
+        Task<Backing> opening = Task.Run(
+            () => BackingOpener.OpenFile(spec, restore), TestContext.Current.CancellationToken);
         Assert.True(await waiting.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken));
         await Task.Delay(1500, TestContext.Current.CancellationToken);
         Assert.False(opening.IsCompleted);

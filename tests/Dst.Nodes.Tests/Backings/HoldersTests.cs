@@ -34,7 +34,9 @@ public class HoldersTests
         host.AddDisk("sdb", "8:16");
         host.AddDisk("dm-0", "252:0");
         host.Link("/sys/devices/sda/sda1/holders/dm-0", "/sys/devices/dm-0");
-        host.Write("/proc/self/mountinfo", "40 1 8:1 / /srv\\040x rw - ext4 /dev/sda1 rw\n41 1 0:41 / /b rw - btrfs /dev/sdb rw");
+        host.Write(
+            "/proc/self/mountinfo",
+            "40 1 8:1 / /srv\\040x rw - ext4 /dev/sda1 rw\n41 1 0:41 / /b rw - btrfs /dev/sdb rw");
         host.Write("/proc/swaps", "Filename\n/dev/sdb partition");
         Holders holders = new(host);
         Assert.Equal("part of /dev/dm-0, mounted on /srv x", holders.OfDisk(DeviceNumber.Parse("8:0")!.Value));

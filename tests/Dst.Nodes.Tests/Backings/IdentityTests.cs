@@ -110,7 +110,14 @@ public class IdentityTests
     public void LoopsAreKnownByTheirFileAndPlace()
     {
         using FakeHost host = Host();
-        host.AddDisk("loop0", "7:0", null, ("loop/backing_file", "/a"), ("loop/offset", "512"), ("loop/sizelimit", "0"), ("diskseq", "9"));
+        host.AddDisk(
+            "loop0",
+            "7:0",
+            null,
+            ("loop/backing_file", "/a"),
+            ("loop/offset", "512"),
+            ("loop/sizelimit", "0"),
+            ("diskseq", "9"));
         Assert.Equal("disk:loop=(file:x),offset=512,limit=0", Disk(host, "7:0", p => p is "/a" ? "file:x" : null));
         Assert.Equal("disk:boot=b-1,diskseq=9", Disk(host, "7:0"));
     }

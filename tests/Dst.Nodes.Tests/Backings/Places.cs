@@ -16,7 +16,8 @@ internal sealed class TemporaryFolder : IDisposable
 
     public string Path { get; }
 
-    public string[] Names => [.. Directory.EnumerateFileSystemEntries(Path).Select(p => System.IO.Path.GetFileName(p)!)];
+    public string[] Names =>
+        [.. Directory.EnumerateFileSystemEntries(Path).Select(p => System.IO.Path.GetFileName(p)!)];
 
     public string File(string name) => $"{Path}/{name}";
 

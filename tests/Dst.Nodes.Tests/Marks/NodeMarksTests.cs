@@ -99,7 +99,8 @@ public class NodeMarksTests
     {
         using TemporaryFolder folder = new();
         Assert.Contains("ENOENT", Assert.Throws<NodeMarksException>(() => NodeMarks.Open(folder.File("x"))).Message);
-        Assert.Contains("ENOENT", Assert.Throws<NodeMarksException>(() => NodeMarks.Create(folder.File("no/x"))).Message);
+        Assert.Contains(
+            "ENOENT", Assert.Throws<NodeMarksException>(() => NodeMarks.Create(folder.File("no/x"))).Message);
         Assert.Throws<NodeMarksException>(() => NodeMarks.Create(folder.Path + "/" + new string('n', 300)));
         Assert.Empty(folder.Names);
     }
