@@ -50,7 +50,14 @@ public sealed class NodeHealthTests : IDisposable
         using NativeBlock buffer = NativeBlock.Allocate(4096, "test");
         LegSlot[] slots =
         [
-            new() { Operation = operation, Flags = flags, LengthBytes = 4096, RemainingBytes = 4096, Buffer = buffer.Address },
+            new()
+            {
+                Operation = operation,
+                Flags = flags,
+                LengthBytes = 4096,
+                RemainingBytes = 4096,
+                Buffer = buffer.Address,
+            },
         ];
         var sink = new Sink();
         using NodeQueue queue = node.CreateQueue(new NodeQueueContext(loop, 0, 0, 0, slots, sink));

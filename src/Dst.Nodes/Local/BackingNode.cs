@@ -68,7 +68,8 @@ public sealed class BackingNode : Node
 
     /// <summary>
     /// A FUA write is durable by itself. Not on a file: the sync inside such a write may be told of an older failed
-    /// write-back, and no one is told twice. There FUA is a write and then a flush, one at a time over all queues (C-16).
+    /// write-back, and no one is told twice. There FUA is a write and then a flush, one at a time over all queues
+    /// (C-16).
     /// </summary>
     internal bool SyncsWrites => _backing.IsBlockDevice;
 
