@@ -128,7 +128,8 @@ if ! $quick; then
             in_vm "$kernel" safety env "${counts[@]}" tests/e2e/safety.sh
             part "host_restart on kernel $kernel"
             KERNEL=$kernel tests/e2e/host_restart.sh 2>&1 | tee "$results/host_restart-$kernel.log"
-            add_line "$results/host_restart-$kernel.log" || fail "host_restart on kernel $kernel did not come to its end"
+            add_line "$results/host_restart-$kernel.log" ||
+                fail "host_restart on kernel $kernel did not come to its end"
         done
     else
         fail "publish"

@@ -46,7 +46,8 @@ internal static class Inputs
         {
             Description = $"KIND:ADDRESS[,key=value]..., repeated or with several values, 1 to {max}: "
                 + "file:PATH[,size=4G][,offset=N][,sparse][,buffered] or dev:PATH; "
-                + "for tests zero:SIZE, mem:SIZE, delay:MS,NODE, error:WHEN,NODE, volatile:SEED,NODE. A comma in a path is doubled.",
+                + "for tests zero:SIZE, mem:SIZE, delay:MS,NODE, error:WHEN,NODE, volatile:SEED,NODE. "
+                + "A comma in a path is doubled.",
             HelpName = "SPEC",
             Required = true,
             Arity = ArgumentArity.OneOrMore,

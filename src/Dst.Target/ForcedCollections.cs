@@ -3,8 +3,8 @@ using System.Globalization;
 namespace Dst.Target;
 
 /// <summary>
-/// For tests only: collects garbage at a fixed pace while requests run, so that the collector's signals meet io_uring at every place (U-10). Started when the
-/// environment says so; the product never does.
+/// For tests only: collects garbage at a fixed pace while requests run, so that the collector's signals meet io_uring
+/// at every place (U-10). Started when the environment says so; the product never does.
 /// </summary>
 internal static class ForcedCollections
 {
@@ -18,7 +18,8 @@ internal static class ForcedCollections
     internal static string? StartIfAsked()
     {
         string? text = Environment.GetEnvironmentVariable(Variable);
-        if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int paceMs) || paceMs is < 1 or > PaceMaxMs)
+        if (!int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int paceMs)
+            || paceMs is < 1 or > PaceMaxMs)
         {
             return null;
         }

@@ -11,7 +11,9 @@ using Xunit;
 
 namespace Dst.Nodes.Tests;
 
-/// <summary>Poison without a kernel that fails: what queue threads, keeper and operator do to each other (C-16).</summary>
+/// <summary>
+/// Poison without a kernel that fails: what queue threads, keeper and operator do to each other (C-16).
+/// </summary>
 public sealed class NodeHealthTests : IDisposable
 {
     private readonly string _path = Path.GetTempFileName();

@@ -83,7 +83,13 @@ public sealed class VolatileNodeTests : IDisposable
         return *(byte*)_buffer.Address;
     }
 
-    private void Do(VolatileNode node, Operation operation, int block, int count, byte fill, RequestFlags flags = RequestFlags.None)
+    private void Do(
+        VolatileNode node,
+        Operation operation,
+        int block,
+        int count,
+        byte fill,
+        RequestFlags flags = RequestFlags.None)
     {
         _buffer.AsSpan().Fill(fill);
         LegSlot[] slots =

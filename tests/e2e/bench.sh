@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures block devices side by side in this boot and prints tables in Markdown; scripts/bench.sh runs it in the VM.
-# ROUNDS: how often every contestant runs every job (default 3), in turn. RUN_S: seconds of a run (default 2). CPU_OF_FIO: default the last.
+# ROUNDS: how often every contestant runs every job (default 3), in turn. RUN_S: seconds of a run (default 2).
+# CPU_OF_FIO: default the last.
 # COUNTED: set in a machine that counts instructions.
 set -euo pipefail
 
@@ -58,9 +59,11 @@ measure() { # CONTESTANT JOB RW BS DEPTH
         --time_based --runtime="$run_s" --norandommap --cpus_allowed="$fio_cpu" --output-format=json >"$work/fio.json"
     after_ns=$(process_ns "${pid[$1]:-}")
     after_ticks=$(busy_ticks)
-    jq -r --arg who "$1" --arg job "$2" --argjson ns $((${after_ns:-0} - ${before_ns:-0})) --argjson ticks $((after_ticks - before_ticks)) '
+    jq -r --arg who "$1" --arg job "$2" --argjson ns $((${after_ns:-0} - ${before_ns:-0})) \
+        --argjson ticks $((after_ticks - before_ticks)) '
         .jobs[0] | (.read.total_ios + .write.total_ios) as $ios | (.read.iops + .write.iops) as $iops |
-        [$who, $job, $iops, (.read.bw + .write.bw) / 1024, $ticks * 10000 / $ios, $ns / 1000 / $ios, 125000 / $iops] | @tsv' \
+        [$who, $job, $iops, (.read.bw + .write.bw) / 1024, $ticks * 10000 / $ios, $ns / 1000 / $ios, 125000 / $iops] |
+        @tsv' \
         "$work/fio.json" >>"$results"
 }
 
@@ -85,14 +88,17 @@ table() { # TITLE COLUMN FORMAT [CONTESTANT…]
     for who in "$@"; do
         printf '| %s |' "$who"
         for job in "${jobs[@]}"; do
-            awk -v who="$who" -v job="${job%% *}" -v column="$column" '$1 == who && $2 == job { print $column }' "$results" | sort -g |
-                awk -v f="$format" '{ v[NR] = $1 } END { printf " " f " [" f ".." f "] |", v[int((NR + 1) / 2)], v[1], v[NR] }'
+            awk -v who="$who" -v job="${job%% *}" -v column="$column" \
+                '$1 == who && $2 == job { print $column }' "$results" | sort -g | awk -v f="$format" '
+                    { v[NR] = $1 }
+                    END { printf " " f " [" f ".." f "] |", v[int((NR + 1) / 2)], v[1], v[NR] }'
         done
         printf '\n'
     done
 }
 
-printf 'kernel %s, %d CPUs, fio on CPU %d, %d rounds of %d s, median [least..most]\n' "$(uname -r)" "$(nproc)" "$fio_cpu" "$rounds" "$run_s"
+printf 'kernel %s, %d CPUs, fio on CPU %d, %d rounds of %d s, median [least..most]\n' \
+    "$(uname -r)" "$(nproc)" "$fio_cpu" "$rounds" "$run_s"
 if [ -n "${COUNTED:-}" ]; then
     # One CPU whose clock is its instruction counter: 8 ns each.
     table "Instructions for one I/O: fio, kernel and target together (thousands)" 7 "%.1f" "${contestants[@]}"
@@ -105,7 +111,8 @@ table "CPU time of dst-target for one I/O (µs)" 6 "%.1f" dst_zero dst_file dst_
 
 printf '\n| process | resident KiB | longest gap between two turns of a queue thread (µs) |\n|---|---|---|\n'
 for name in zero one three; do
-    printf '| dst-target %s | %s | %s |\n' "$name" "$(awk '/VmRSS/ { print $2 }' "/proc/$(cat "$DST_RUN_DIR/devices/$name/pid")/status")" \
-        "$(cat "$DST_RUN_DIR/devices/$name/queue_gap_max_us")"
+    tree=$DST_RUN_DIR/devices/$name
+    printf '| dst-target %s | %s | %s |\n' "$name" "$(awk '/VmRSS/ { print $2 }' "/proc/$(cat "$tree/pid")/status")" \
+        "$(cat "$tree/queue_gap_max_us")"
 done
 printf '| dstd | %s | |\n' "$(awk '/VmRSS/ { print $2 }' "/proc/$(cat "$work/dstd.pid")/status")"

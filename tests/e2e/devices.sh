@@ -165,7 +165,8 @@ test_cycles_leave_nothing() {
     (
         set +x
         while [ -e "$f/blkid" ]; do
-            timeout -s KILL 0.05 dd if="$(find /dev -name 'ublkb*' | head -n 1)" of=/dev/null bs=4k iflag=direct >/dev/null 2>&1 || true
+            path=$(find /dev -name 'ublkb*' | head -n 1)
+            timeout -s KILL 0.05 dd if="$path" of=/dev/null bs=4k iflag=direct >/dev/null 2>&1 || true
             sleep 0.1
         done
     ) &

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The host loses power and boots again: devices come back as they were, with what was flushed to them. Run on the machine that starts the VM;
-# KERNEL picks the guest's kernel (default 7).
+# The host loses power and boots again: devices come back as they were, with what was flushed to them. Run on the
+# machine that starts the VM; KERNEL picks the guest's kernel (default 7).
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -26,7 +26,8 @@ before_the_cut() {
     guest_start
     # The second is gone before the cut, so that ids in order of the list are not the ids of creation.
     for name in "${names[@]}"; do
-        path=$(dstctl add-device "$name" --node "file:/mnt/lasting/$name.img,size=64M" --node "file:/mnt/lasting/$name-2.img,size=37M")
+        path=$(dstctl add-device "$name" --node "file:/mnt/lasting/$name.img,size=64M" \
+            --node "file:/mnt/lasting/$name-2.img,size=37M")
         mkfs.ext4 -q "$path"
         mkdir -p "/mnt/$name"
         mount "$path" "/mnt/$name"
@@ -78,10 +79,13 @@ esac
 disk=$(mktemp "${TMPDIR:-/tmp}/dst-disk.XXXXXX")
 trap 'rm -f "$disk" "$disk.log"' EXIT
 truncate -s 1G "$disk"
-run() { "$repository/scripts/vm.sh" --kernel "${KERNEL:-7}" --timeout 300 --disk "$disk" -- "$self" "$1" >"$disk.log" 2>&1; }
+run() {
+    "$repository/scripts/vm.sh" --kernel "${KERNEL:-7}" --timeout 300 --disk "$disk" -- "$self" "$1" >"$disk.log" 2>&1
+}
 status=0
 run before || status=$?
-if grep -q '^cutting the power' "$disk.log" && ((status == 125)) && run after && grep -q '^all came back' "$disk.log"; then
+if grep -q '^cutting the power' "$disk.log" && ((status == 125)) && run after &&
+    grep -q '^all came back' "$disk.log"; then
     echo "ok host_restart (${SECONDS} s)"
     echo "1 passed, 0 failed, 0 skipped"
 else

@@ -201,8 +201,8 @@ test_forced_collections() {
     local path
     path=$(dstctl add-device stormy --node "file:$f/1,size=24M" "file:$f/2,size=13M" mem:11M)
     wait_until 5 grep -q 'collecting garbage every 2 ms' "$daemon_log"
-    fio --name=stormy --filename="$path" --direct=1 --rw=randrw --bsrange=512-256k --ioengine=io_uring --iodepth=16 --size=48M \
-        --io_size="${fio_mib}M" --verify=crc32c --verify_fatal=1
+    fio --name=stormy --filename="$path" --direct=1 --rw=randrw --bsrange=512-256k --ioengine=io_uring --iodepth=16 \
+        --size=48M --io_size="${fio_mib}M" --verify=crc32c --verify_fatal=1
     [ "$(cat "$DST_RUN_DIR/devices/stormy/errors")" = 0 ]
     dstctl remove-device stormy
 }
