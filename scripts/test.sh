@@ -88,18 +88,34 @@ for project in tests/*.Tests; do
     fi
 done
 
-in_vm() { # KERNEL NAME COMMAND…
-    local kernel=$1 name=$2 log=$results/$2-$1.log
-    shift 2
-    part "$name on kernel $kernel"
-    scripts/vm.sh --kernel "$kernel" --memory 4096 --timeout "$vm_timeout" --dmesg-gate --allow-dmesg "$allowed_dmesg" \
-        -- "$@" 2>&1 | tee "$log"
-    local status=${PIPESTATUS[0]}
-    if ! add_line "$log"; then
-        fail "$name on kernel $kernel did not come to its end (status $status)"
-    elif ((status != 0)) && ! grep -qE ', [1-9][0-9]* failed' "$log"; then
-        fail "$name on kernel $kernel: the machine ended with status $status (kernel log)"
-    fi
+# on_kernel KERNEL: runs every suite in the VM, one after the other; leaves a log and a status of each.
+on_kernel() {
+    local kernel=$1 suite log
+    for suite in "${suites[@]}"; do
+        log=$results/$suite-$kernel.log
+        if [ "$suite" = host_restart ]; then
+            KERNEL=$kernel tests/e2e/host_restart.sh >"$log" 2>&1
+        else
+            scripts/vm.sh --kernel "$kernel" --memory 4096 --timeout "$vm_timeout" --dmesg-gate \
+                --allow-dmesg "$allowed_dmesg" -- env "${counts[@]}" "tests/e2e/$suite.sh" >"$log" 2>&1
+        fi
+        echo $? >"$log.status"
+        printf '\n== %s on kernel %s (until %d s)\n%s\n' "$suite" "$kernel" "$SECONDS" "$(cat "$log")"
+    done
+}
+
+# judge KERNEL: adds up what on_kernel left.
+judge() {
+    local kernel=$1 suite log status
+    for suite in "${suites[@]}"; do
+        log=$results/$suite-$kernel.log
+        status=$(cat "$log.status" 2>/dev/null)
+        if ! add_line "$log"; then
+            fail "$suite on kernel $kernel did not come to its end (status ${status:-none})"
+        elif [ "$status" != 0 ] && ! grep -qE ', [1-9][0-9]* failed' "$log"; then
+            fail "$suite on kernel $kernel: the machine ended with status ${status:-none} (kernel log)"
+        fi
+    done
 }
 
 if ! $quick; then
@@ -117,19 +133,22 @@ if ! $quick; then
         # Errors that the tests make on purpose.
         allowed_dmesg='I/O error, dev (ublkb|dm-|ram|loop|sd)|Buffer I/O error|lost async page write|EXT4-fs error'
         counts=(CYCLES=25 FIO_MIB=48 FS_MIB=64 REQUESTS=200000)
-        vm_timeout=1500
+        vm_timeout=2000
         if $long; then
             counts=(CYCLES=500 FIO_MIB=1024 FS_MIB=180 REQUESTS=2000000)
             vm_timeout=14400
         fi
         echo "counts: ${counts[*]}"
+        # Both kernels at once: much of a suite is waiting.
+        suites=(devices safety host_restart)
+        rm -f "$results"/*.log.status
+        part "in the VM on kernels ${kernels[*]}: ${suites[*]}"
         for kernel in "${kernels[@]}"; do
-            in_vm "$kernel" devices env "${counts[@]}" tests/e2e/devices.sh
-            in_vm "$kernel" safety env "${counts[@]}" tests/e2e/safety.sh
-            part "host_restart on kernel $kernel"
-            KERNEL=$kernel tests/e2e/host_restart.sh 2>&1 | tee "$results/host_restart-$kernel.log"
-            add_line "$results/host_restart-$kernel.log" ||
-                fail "host_restart on kernel $kernel did not come to its end"
+            on_kernel "$kernel" &
+        done
+        wait
+        for kernel in "${kernels[@]}"; do
+            judge "$kernel"
         done
     else
         fail "publish"
