@@ -291,6 +291,12 @@ public sealed class ServerLane
 
     private LaneVerdict OnRequest(in FrameHeader header)
     {
+        if (!IsCurrent())
+        {
+            // Only the kinder answer to what would end so anyway; what counts is the look in Submit.
+            return Close(RefusalCode.EpochOver);
+        }
+
         if (header.Epoch != _wireEpoch
             || (!_readOnly && !_gate.HasBegun(_wireEpoch))
             || header.Slot >= _slots.Length
@@ -316,7 +322,9 @@ public sealed class ServerLane
     private LaneVerdict Submit(int slot)
     {
         Count();
-        if (!IsCurrent())
+        bool current = IsCurrent();
+        _gate.LookedHook?.Invoke();
+        if (!current)
         {
             Free(slot);
             return Close(RefusalCode.EpochOver) with { Drained = Uncount() };

@@ -160,6 +160,22 @@ public sealed class ServerLaneTests
         Assert.Null(bed.Session.LaneOf(next));
     }
 
+    /// <summary>S-06: the thread is stopped after its look, and an attach comes.</summary>
+    [Fact]
+    public void A_drain_waits_for_a_thread_that_has_looked_but_not_submitted()
+    {
+        ExportBed bed = new();
+        Live live = bed.Granted(ExportBed.Message(ExportBed.A, 0));
+        int next = 0;
+        bed.Session.Gate.LookedHook = () => next = bed.Attach(ExportBed.Message(ExportBed.A, live.Epoch));
+        Assert.Equal(LaneAction.Run, live.Send(Read, 0, 1).Action);
+        bed.Session.Gate.LookedHook = null;
+        Assert.DoesNotContain(bed.Take(), e => e.Kind == SessionEffectKind.Grant);
+        Assert.True(live.Lane.OnDone(0, DstStatus.Ok).Drained);
+        bed.Session.LaneDrained(bed.NowMs);
+        Assert.Contains(bed.Take(), e => e.Kind == SessionEffectKind.Grant && e.Connection == next);
+    }
+
     [Fact]
     public void A_request_of_an_epoch_that_is_over_never_runs()
     {
