@@ -15,7 +15,8 @@ public enum SessionEffectKind
     SendWait,
 
     /// <summary>
-    /// Make <c>PendingHold</c> durable (written beside, synced, renamed, folder synced), then call <c>HoldPersisted</c> (S-03).
+    /// Make <c>PendingHold</c> durable (written beside, synced, renamed, folder synced), then call <c>HoldPersisted</c>
+    /// (S-03).
     /// </summary>
     PersistHold,
 

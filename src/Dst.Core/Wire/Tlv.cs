@@ -68,7 +68,9 @@ public enum TlvType : ushort
     /// <summary>32 bytes, see <see cref="ExportGeometry"/>.</summary>
     Geometry = 21,
 
-    /// <summary>u64 boot id, u64 write-error generation, u8 cache mode, u8 flags: bit 0 poisoned (S-20, S-24).</summary>
+    /// <summary>
+    /// u64 boot id, u64 write-error generation, u8 cache mode, u8 flags: bit 0 poisoned (S-20, S-24).
+    /// </summary>
     ServerState = 22,
 
     /// <summary>u32: entries in the COMPLETED frames before.</summary>
@@ -87,7 +89,10 @@ public enum TlvType : ushort
     Text = 0x8019,
 }
 
-/// <summary>Writes entries one after the other: u16 type, u16 length, value. Sticky: after one that does not fit nothing is written.</summary>
+/// <summary>
+/// Writes entries one after the other: u16 type, u16 length, value. Sticky: after one that does not fit nothing is
+/// written.
+/// </summary>
 /// <param name="target">Where to.</param>
 public ref struct TlvWriter(Span<byte> target)
 {
@@ -241,7 +246,9 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
         return true;
     }
 
-    /// <summary>Says that the entry that was read last is not known here: skipped when it is optional, else an error.</summary>
+    /// <summary>
+    /// Says that the entry that was read last is not known here: skipped when it is optional, else an error.
+    /// </summary>
     public void Unknown()
     {
         if (((int)Type & OptionalBit) == 0)

@@ -328,7 +328,8 @@ public sealed class ServerLaneTests
         Assert.Equal(LaneAction.Run, live.Send(Write, 0, 1, flags: flags).Action);
         Assert.Equal(durable ? RequestFlags.Fua : RequestFlags.None, live.Lane.RequestAt(0).Flags);
         Assert.Equal(LaneAction.Reply, live.Lane.OnDone(0, DstStatus.Ok).Action);
-        foreach ((Operation operation, int slot) in ((Operation, int)[])[(Operation.Discard, 1), (Operation.WriteZeroes, 2)])
+        (Operation, int)[] others = [(Operation.Discard, 1), (Operation.WriteZeroes, 2)];
+        foreach ((Operation operation, int slot) in others)
         {
             live.Send(operation, slot, 1, flags: flags);
             Assert.Equal(RequestFlags.None, live.Lane.RequestAt(slot).Flags);
@@ -380,7 +381,9 @@ public sealed class ServerLaneTests
         Assert.Equal((LaneAction.Close, RefusalCode.Protocol), (verdict.Action, verdict.Code));
     }
 
-    /// <summary>S-20: boot id and generation in each flush reply; failures of the disk count, refusals do not.</summary>
+    /// <summary>
+    /// S-20: boot id and generation in each flush reply; failures of the disk count, refusals do not.
+    /// </summary>
     [Fact]
     public void Flush_replies_carry_boot_id_and_generation()
     {
