@@ -271,25 +271,23 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
     /// <param name="type">One of <see cref="TlvType"/>.</param>
     public readonly bool Has(TlvType type) => (_seen & BitOf(type)) != 0;
 
-    /// <summary>The reason to refuse the body, once all was read.</summary>
-    /// <param name="needed">Types that must be there.</param>
-    public readonly WireError End(params ReadOnlySpan<TlvType> needed)
+    /// <summary>The set of some types, as <see cref="End"/> takes it.</summary>
+    /// <param name="types">Types that exist.</param>
+    public static ulong SetOf(params ReadOnlySpan<TlvType> types)
     {
-        if (Error != WireError.None)
+        ulong set = 0;
+        foreach (TlvType type in types)
         {
-            return Error;
+            set |= BitOf(type);
         }
 
-        foreach (TlvType type in needed)
-        {
-            if (!Has(type))
-            {
-                return WireError.TlvMissing;
-            }
-        }
-
-        return WireError.None;
+        return set;
     }
+
+    /// <summary>The reason to refuse the body, once all was read.</summary>
+    /// <param name="needed">Types that must be there, from <see cref="SetOf"/>.</param>
+    public readonly WireError End(ulong needed) =>
+        Error == WireError.None && (_seen & needed) != needed ? WireError.TlvMissing : Error;
 
     /// <summary>The value as one byte.</summary>
     public byte Byte() => IsLong(1) ? Value[0] : (byte)0;
