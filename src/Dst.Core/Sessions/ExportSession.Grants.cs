@@ -336,14 +336,14 @@ public sealed partial class ExportSession
 public static class RefusalText
 {
     /// <summary>One line: which export, why, what next.</summary>
-    /// <param name="export">Its name.</param>
+    /// <param name="export">Its name; empty where there is none yet.</param>
     /// <param name="code">Why.</param>
     /// <param name="record">Who holds it.</param>
     public static WireText For(in WireText export, RefusalCode code, in HoldRecord record)
     {
         Span<byte> text = stackalloc byte[2 * WireLimits.TextMaxBytes];
         int length = 0;
-        Append(text, ref length, "export "u8);
+        Append(text, ref length, export.IsEmpty ? "server"u8 : "export "u8);
         Append(text, ref length, export.Utf8);
         Append(text, ref length, ": "u8);
         Append(text, ref length, Reason(code));

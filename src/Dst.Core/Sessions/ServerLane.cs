@@ -184,13 +184,13 @@ public sealed class ServerLane
     /// <param name="checksumsMatch">Verdict over table and data.</param>
     public LaneVerdict OnBody(int slot, bool checksumsMatch)
     {
-        ref Slot state = ref SlotAt(slot);
-        Must.Be(state.Phase == Phase.Receiving, $"slot {slot} has a body in phase {state.Phase}");
         if (_closed)
         {
-            Free(slot);
             return new LaneVerdict(LaneAction.None);
         }
+
+        ref Slot state = ref SlotAt(slot);
+        Must.Be(state.Phase == Phase.Receiving, $"slot {slot} has a body in phase {state.Phase}");
 
         if (!checksumsMatch)
         {
@@ -231,7 +231,8 @@ public sealed class ServerLane
             return new LaneVerdict(LaneAction.ClearPoison, slot);
         }
 
-        if (flush && status == DstStatus.Ok)
+        // A reader's flush may have begun before the last change of an older writer.
+        if (flush && status == DstStatus.Ok && !_readOnly)
         {
             _gate.ClearMixedWriters();
         }
