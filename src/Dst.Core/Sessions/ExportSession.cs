@@ -10,7 +10,7 @@ namespace Dst.Core.Sessions;
 /// </summary>
 public sealed partial class ExportSession
 {
-    private const int OwnEffects = 8;
+    private const int OwnEffects = 16;
     private const int NoConnection = -1;
 
     private readonly ExportOptions _options;
@@ -84,7 +84,7 @@ public sealed partial class ExportSession
     /// <summary>What the lanes share with this session.</summary>
     public ExportGate Gate { get; }
 
-    /// <summary>What is to be done; drained by the driver after each event.</summary>
+    /// <summary>What is to be done; taken by the driver after each event.</summary>
     public EffectList Effects { get; }
 
     /// <summary>What is on disk about the export, as far as is known.</summary>

@@ -185,20 +185,20 @@ internal sealed class ExportBed
 
     internal void Drain()
     {
-        while (Session.Effects.Count > 0)
+        while (Session.Effects.TryTake(out SessionEffect effect))
         {
-            SessionEffect[] effects = Session.Effects.Pending.ToArray();
-            Session.Effects.Clear();
-            _log.AddRange(effects);
-            if (PersistAtOnce && effects.Any(e => e.Kind == SessionEffectKind.PersistHold))
+            _log.Add(effect);
+            if (!PersistAtOnce || effect.Kind != SessionEffectKind.PersistHold)
             {
-                if (!PersistFails)
-                {
-                    OnDisk = Session.PendingHold;
-                }
-
-                Session.HoldPersisted(!PersistFails, NowMs);
+                continue;
             }
+
+            if (!PersistFails)
+            {
+                OnDisk = Session.PendingHold;
+            }
+
+            Session.HoldPersisted(!PersistFails, NowMs);
         }
     }
 

@@ -436,9 +436,7 @@ public sealed class ExportSessionTests
         {
             AttachMessage message = Message(A, epoch) with { Credits = new CreditGrant(1, 600, 1 << 22) };
             session.Attach(round, in message, default, 3, 0);
-            session.Effects.Clear();
-            session.HoldPersisted(true, 0);
-            session.Effects.Clear();
+            Drain(session);
             int frames = 0;
             byte[] frame = new byte[WireLimits.ControlFrameMaxBytes];
             while (session.WriteGrant(round, frames, frame) > 0)
@@ -456,9 +454,7 @@ public sealed class ExportSessionTests
             Assert.Equal(round == 0 ? 1 : 4, frames);
             epoch = session.Epoch;
             session.Begin(round, 0);
-            session.Effects.Clear();
-            session.HoldPersisted(true, 0);
-            session.Effects.Clear();
+            Drain(session);
             ServerLane lane = session.LaneOf(round)!;
             for (int slot = 0; slot < 600 && round == 0; slot++)
             {
@@ -478,6 +474,17 @@ public sealed class ExportSessionTests
         }
 
         Assert.Equal(600, seen.Count);
+    }
+
+    private static void Drain(ExportSession session)
+    {
+        while (session.Effects.TryTake(out SessionEffect effect))
+        {
+            if (effect.Kind == SessionEffectKind.PersistHold)
+            {
+                session.HoldPersisted(true, 0);
+            }
+        }
     }
 
     /// <summary>S-20, S-23: a loss behind the export is told by a new boot id and ends the session.</summary>
