@@ -32,7 +32,7 @@ public sealed class ClientNodeTests
         [
             .. rig.All.Select(effect => effect.Kind == NodeEffectKind.Order
                 ? effect.Order.Kind.ToString()
-                : effect.Kind.ToString()).Where(name => name != "SendFrame").Distinct(),
+                : effect.Kind.ToString()).Where(name => name != "SendFrame").Distinct(StringComparer.Ordinal),
         ];
         Assert.Equal(["Connect", "NoteEpoch", "Serve", "Settle", "NoteServer", "Resend", "Open"], seen);
         Assert.Equal(
@@ -188,7 +188,7 @@ public sealed class ClientNodeTests
         Assert.False(rig.LastAttach().TakeOver);
     }
 
-    public static TheoryData<ExportFault> Faults => [.. Enum.GetValues<ExportFault>().Where(fault => fault != 0)];
+    public static TheoryData<ExportFault> Faults => [.. Enum.GetValues<ExportFault>().Where(fault => fault != ExportFault.None)];
 
     [Theory]
     [MemberData(nameof(Faults))]
