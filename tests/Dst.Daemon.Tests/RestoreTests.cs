@@ -223,4 +223,47 @@ public sealed class RestoreTests
         bed.HelperMode("delete-device");
         await bed.UntilAsync("a", each => each.State == "live");
     }
+
+    [Fact]
+    public async Task A_kernel_device_that_outlives_its_target_for_a_while_is_deleted_in_the_end()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        DeviceStatus before = await bed.AddAsync("a", 5);
+        bed.HelperMode("delete-device", "not-yet");
+        TestBed.Kill(before.Pid!.Value);
+        await TestBed.UntilAsync(() => bed.FakeLog.Count(line => line == "helper delete-device 5") > 1, "second try");
+        DeviceStatus waiting = await bed.StatusAsync("a");
+        Assert.Equal("failed", waiting.State);
+        Assert.DoesNotContain("alive", waiting.Reason, StringComparison.Ordinal);
+        Assert.NotEmpty(Directory.GetDirectories($"{bed.Fake}/sys/block"));
+        bed.HelperMode("delete-device");
+        DeviceStatus buried = await bed.UntilAsync(
+            "a", each => each.Reason?.Contains("restart dstd", StringComparison.Ordinal) == true);
+        Assert.Equal("failed", buried.State);
+        Assert.Empty(Directory.GetDirectories($"{bed.Fake}/sys/block"));
+    }
+
+    [Fact]
+    public async Task A_device_is_forgotten_only_when_the_kernel_has_let_go_of_it()
+    {
+        await using TestBed bed = new();
+        bed.Options = bed.Options with { Timing = bed.Options.Timing with { Release = TimeSpan.FromSeconds(1) } };
+        await bed.StartAsync();
+        DeviceStatus before = await bed.AddAsync("a", 5);
+        bed.HelperMode("delete-device", "not-yet");
+        TestBed.Kill(before.Pid!.Value);
+        await bed.UntilAsync("a", each => each.Reason?.Contains("remove the device", StringComparison.Ordinal) == true);
+        ControlError error = await bed.RemoveFailsAsync("a", HttpStatusCode.GatewayTimeout);
+        Assert.Contains("not deleted yet", error.Message, StringComparison.Ordinal);
+        Assert.Equal(5, bed.StoredRecord("a").Geometry!.UblkId);
+        bed.Options = bed.Options with { Timing = bed.Options.Timing with { Release = TimeSpan.FromSeconds(60) } };
+        await bed.RestartAsync();
+        await bed.UntilAsync("a", each => each.Reason?.Contains("not deleted yet", StringComparison.Ordinal) == true);
+        Task<RemovalReport> removal = bed.RemoveAsync("a");
+        await Task.Delay(500, TestContext.Current.CancellationToken);
+        Assert.False(removal.IsCompleted);
+        bed.HelperMode("delete-device");
+        await removal;
+        bed.AssertClean("a");
+    }
 }

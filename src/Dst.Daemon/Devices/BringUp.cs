@@ -140,7 +140,8 @@ internal sealed class BringUp(
 
         // A device of somebody else is no leftover of ours.
         int? ublkId = _record.Geometry?.UblkId ?? _record.Request.Id;
-        ControlError? left = await services.Leftovers.ClearAsync(_name, ublkId, ended: true);
+        ControlError? left = await services.Leftovers.ClearAsync(
+            _name, ublkId, ended: true, services.Timing.Release, CancellationToken.None);
         return left is { Code: ControlErrorCode.Busy } ? null : left;
     }
 

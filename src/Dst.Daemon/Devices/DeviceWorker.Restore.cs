@@ -71,7 +71,8 @@ internal sealed partial class DeviceWorker
                 return new(problem, Final: true);
             }
 
-            ControlError? left = await _services.Leftovers.ClearAsync(Name, _view.UblkId, ended: false);
+            ControlError? left = await _services.Leftovers.ClearAsync(
+                Name, _view.UblkId, ended: false, TimeSpan.Zero, cancel);
             if (left is not null && !(record is { Geometry: null } && left.Code == ControlErrorCode.Busy))
             {
                 return new(left.Message);

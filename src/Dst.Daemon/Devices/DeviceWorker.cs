@@ -226,7 +226,13 @@ internal sealed partial class DeviceWorker : IDisposable
         _stored = null;
         DeviceView view = _view;
         Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = $"{how}; clearing up" });
-        ControlError? left = await _services.Leftovers.ClearAsync(Name, view.UblkId, ended: true);
+        ControlError? left = await _services.Leftovers.ClearAsync(
+            Name, view.UblkId, ended: true, _services.Timing.Release, _lifetime);
+        if (_lifetime.IsCancellationRequested)
+        {
+            return;
+        }
+
         if (left is null && view.Record is { Removing: true })
         {
             try
