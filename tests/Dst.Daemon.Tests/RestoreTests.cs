@@ -266,4 +266,31 @@ public sealed class RestoreTests
         await removal;
         bed.AssertClean("a");
     }
+
+    [Fact]
+    public async Task A_device_is_complete_only_once_it_was_started()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        DeviceStatus before = await bed.AddAsync("a", 5);
+        Assert.False(bed.StoredRecord("a").Starting);
+        (_, DeviceRecord? older, _) = RecordFile.Read(bed.Options.State.DeviceRecord("a") + ".prev", "a");
+        Assert.False(older!.Starting);
+        Assert.NotNull(older.Geometry);
+
+        // Killed between START and the record: the living target is proof.
+        await bed.StopAsync();
+        new RecordStore(bed.Options.State).Save(bed.StoredRecord("a") with { Starting = true });
+        await bed.StartAsync();
+        Assert.Equal(before.Pid, (await bed.UntilAsync("a", each => each.State == "live")).Pid);
+        Assert.False(bed.StoredRecord("a").Starting);
+
+        // Without it nothing says that the device ever was there.
+        await bed.StopAsync();
+        TestBed.Kill(before.Pid!.Value);
+        new RecordStore(bed.Options.State).Save(bed.StoredRecord("a") with { Starting = true });
+        await bed.StartAsync();
+        await TestBed.UntilAsync(() => !File.Exists(bed.Options.State.DeviceRecord("a")), "rolled back");
+        await TestBed.UntilAsync(() => bed.ListAsync().GetAwaiter().GetResult().Length == 0, "list empty");
+        bed.AssertClean("a");
+    }
 }

@@ -37,6 +37,7 @@ internal sealed class BringUp(
             session = await ConnectAsync(process, cancel);
             await OpenAsync(session, claimId, cancel);
             string blockDevice = await StartAsync(session, cancel);
+            Complete();
             return new(session, _record, blockDevice, null, null);
         }
         catch (Exception e)
@@ -111,10 +112,20 @@ internal sealed class BringUp(
             throw new ControlException(claimed.Code, claimed.Message);
         }
 
-        // Written twice: then the generation before the newest one can bring the device back as well.
-        _record = _record with { Geometry = geometry };
+        _record = _record with { Geometry = geometry, Starting = true };
         save(_record);
-        save(_record);
+    }
+
+    // Until then a crash undoes the creation (D-02): the target does so as well, with files and marks.
+    private void Complete()
+    {
+        if (_record.Starting)
+        {
+            // Written twice: then the generation before the newest one can bring the device back as well.
+            _record = _record with { Starting = false };
+            save(_record);
+            save(_record);
+        }
     }
 
     private async Task<string> StartAsync(TargetSession session, CancellationToken cancel)

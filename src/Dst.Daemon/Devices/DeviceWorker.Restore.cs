@@ -73,17 +73,17 @@ internal sealed partial class DeviceWorker
 
             ControlError? left = await _services.Leftovers.ClearAsync(
                 Name, _view.UblkId, ended: false, TimeSpan.Zero, cancel);
-            if (left is not null && !(record is { Geometry: null } && left.Code == ControlErrorCode.Busy))
+            if (left is not null && !(record is { IsHalfMade: true } && left.Code == ControlErrorCode.Busy))
             {
                 return new(left.Message);
             }
 
-            if (record is { Geometry: null, Removing: false } && stored.Warning is { } warning)
+            if (record is { IsHalfMade: true, Removing: false } && stored.Warning is { } warning)
             {
                 return new($"{warning}, and that one is not complete; remove the device and add it again", Final: true);
             }
 
-            return record is null or { Removing: true } or { Geometry: null }
+            return record is null or { Removing: true } or { IsHalfMade: true }
                 ? EndUnfinished(record)
                 : new((await BringUpAsync(record, cancel)).Error?.Message);
         }
@@ -155,8 +155,8 @@ internal sealed partial class DeviceWorker
 
     private void Adopt(TargetSession session, DeviceRecord record, DeviceGeometry geometry)
     {
-        DeviceRecord adopted = record with { Geometry = record.Geometry ?? geometry, Removing = false };
-        if (record.Geometry is null || record.Removing || _stored?.Warning is not null)
+        DeviceRecord adopted = record with { Geometry = record.Geometry ?? geometry, Removing = false, Starting = false };
+        if (record.IsHalfMade || record.Removing || _stored?.Warning is not null)
         {
             Save(adopted);
             Save(adopted);
