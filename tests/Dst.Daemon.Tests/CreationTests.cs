@@ -1,4 +1,6 @@
 using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
 using Dst.Control;
 using Xunit;
 
@@ -152,5 +154,58 @@ public sealed class CreationTests
         await bed.UntilAsync("a", each => each.ProgressBytes is not null);
         await bed.StopAsync();
         bed.AssertClean("a");
+    }
+
+    [Fact]
+    public async Task A_stranger_at_the_socket_of_a_new_target_is_told_nothing()
+    {
+        await using TestBed bed = new();
+        bed.Options = bed.Options with { Timing = bed.Options.Timing with { Connect = TimeSpan.FromSeconds(3) } };
+        await bed.StartAsync();
+        bed.Mode("a", "no-socket");
+        using Socket listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listener.Bind(new UnixDomainSocketEndPoint(bed.Options.Run.TargetSocket("a")));
+        listener.Listen();
+        Task<long> heard = StrangerAsync(listener, "a");
+        ControlError error = await bed.AddFailsAsync(TestBed.Request("a", 2), HttpStatusCode.GatewayTimeout);
+        Assert.Contains($"process {Environment.ProcessId}", error.Message, StringComparison.Ordinal);
+        listener.Dispose();
+        Assert.Equal(0, await heard);
+        bed.AssertClean("a");
+    }
+
+    /// <summary>Says a proper hello to everybody and counts the bytes that it is sent.</summary>
+    private static async Task<long> StrangerAsync(Socket listener, string name)
+    {
+        TargetHello hello = new()
+        {
+            Protocol = TargetProtocol.Version,
+            Version = "stranger",
+            Name = name,
+            Pid = Environment.ProcessId,
+            State = "new",
+        };
+        byte[] line = [.. JsonSerializer.SerializeToUtf8Bytes(hello, ControlJson.Default.TargetHello), (byte)'\n'];
+        long heardBytes = 0;
+        try
+        {
+            while (true)
+            {
+                using Socket peer = await listener.AcceptAsync(TestContext.Current.CancellationToken);
+                try
+                {
+                    await peer.SendAsync(line, TestContext.Current.CancellationToken);
+                    heardBytes += await peer.ReceiveAsync(new byte[4096], TestContext.Current.CancellationToken);
+                }
+                catch (SocketException)
+                {
+                    // Gone without a word, as it should.
+                }
+            }
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            return heardBytes;
+        }
     }
 }

@@ -53,6 +53,7 @@ internal sealed class BringUp(
     {
         string path = services.Options.Run.TargetSocket(_name);
         long begin = TimeProvider.System.GetTimestamp();
+        string stranger = "";
         while (TimeProvider.System.GetElapsedTime(begin) < services.Timing.Connect)
         {
             if (process.Exited.IsCompleted)
@@ -64,7 +65,13 @@ internal sealed class BringUp(
 
             TargetConnection? connection =
                 await TargetConnection.OpenAsync(path, services.Timing.Hello, onEvent, cancel);
-            if (connection is not null)
+            if (connection is not null && !IsMeant(connection, process))
+            {
+                // The socket of an older process: ours replaces it, and that one is told nothing (D-07).
+                stranger = $"; process {connection.Process.Pid} answers there";
+                connection.Dispose();
+            }
+            else if (connection is not null)
             {
                 TargetSession session = new(services, _name, process, connection);
                 if (TargetHelloCheck.Problem(connection.Hello, _name) is { } problem)
@@ -81,8 +88,12 @@ internal sealed class BringUp(
 
         throw new ControlException(
             ControlErrorCode.TimedOut,
-            $"target (pid {process.Pid}) of device {_name} did not open its socket within {services.Timing.Connect.TotalSeconds:0.#} s");
+            $"target (pid {process.Pid}) of device {_name} did not open its socket within "
+            + $"{services.Timing.Connect.TotalSeconds:0.#} s{stranger}");
     }
+
+    private static bool IsMeant(TargetConnection connection, TargetProcess process) =>
+        connection.Process.Pid == process.Pid && connection.Hello.Pid == process.Pid;
 
     private async Task OpenAsync(TargetSession session, Func<int, ControlError?> claimId, CancellationToken cancel)
     {
