@@ -293,4 +293,28 @@ public sealed class RestoreTests
         await TestBed.UntilAsync(() => bed.ListAsync().GetAwaiter().GetResult().Length == 0, "list empty");
         bed.AssertClean("a");
     }
+
+    [Fact]
+    public async Task A_removal_refused_as_busy_does_not_end_the_tries_to_bring_the_device_back()
+    {
+        await using TestBed bed = new();
+        bed.Options = bed.Options with { Timing = bed.Options.Timing with { Helper = TimeSpan.FromSeconds(8) } };
+        await bed.StartAsync();
+        DeviceStatus before = await bed.AddAsync("a", 5);
+        await bed.StopAsync();
+        TestBed.Kill(before.Pid!.Value);
+        bed.Mode("a", "fail-at-open");
+        await bed.StartAsync();
+        await bed.UntilAsync("a", each => each.State == "failed");
+        bed.HelperMode("clear-error", "hang");
+        Task<HttpResponseMessage> clearing = bed.Client.PostAsync(
+            "/v1/devices/a/clear-error", new StringContent("{}"), TestContext.Current.CancellationToken);
+        await TestBed.UntilAsync(
+            () => bed.FakeLog.Any(line => line.StartsWith("helper clear-error", StringComparison.Ordinal)) || clearing.IsCompleted,
+            "clear-error");
+        await bed.RemoveFailsAsync("a", HttpStatusCode.Conflict, "?timeoutMs=100");
+        bed.Mode("a");
+        (await clearing).Dispose();
+        await bed.UntilAsync("a", each => each.State == "live");
+    }
 }

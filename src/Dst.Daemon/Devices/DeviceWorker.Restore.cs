@@ -58,6 +58,12 @@ internal sealed partial class DeviceWorker
     private async Task<RestoreOutcome> RestoreOnceAsync(StoredRecord stored, CancellationToken cancel)
     {
         cancel.ThrowIfCancellationRequested();
+        if (_gone || _session is not null)
+        {
+            // What had the device meanwhile has ended it, or made it live.
+            return new(null);
+        }
+
         try
         {
             if (await FindRunningAsync(cancel) is { } found)

@@ -91,7 +91,16 @@ internal sealed partial class DeviceWorker : IDisposable
             await _cancel.CancelAsync();
         }
 
-        await _gate.EnterAsync(DeviceState.Stopping, giveUp ? timeout : TimeSpan.Zero);
+        try
+        {
+            await _gate.EnterAsync(DeviceState.Stopping, giveUp ? timeout : TimeSpan.Zero);
+        }
+        catch (ControlException)
+        {
+            ResumeRestore();
+            throw;
+        }
+
         try
         {
             if (_gone)
@@ -148,11 +157,14 @@ internal sealed partial class DeviceWorker : IDisposable
     // A removal that was refused must not end the tries to bring the device back.
     private void ResumeRestore()
     {
-        bool givenUp = _cancel.IsCancellationRequested && !_lifetime.IsCancellationRequested;
-        if (!_gone && _session is null && _stored is { } stored && givenUp)
+        lock (_viewLock)
         {
-            _cancel = CancellationTokenSource.CreateLinkedTokenSource(_lifetime);
-            Restore(stored);
+            bool givenUp = _cancel.IsCancellationRequested && !_lifetime.IsCancellationRequested;
+            if (!_gone && _session is null && _stored is { } stored && givenUp)
+            {
+                _cancel = CancellationTokenSource.CreateLinkedTokenSource(_lifetime);
+                Restore(stored);
+            }
         }
     }
 
