@@ -317,4 +317,22 @@ public sealed class RestoreTests
         (await clearing).Dispose();
         await bed.UntilAsync("a", each => each.State == "live");
     }
+
+    [Fact]
+    public async Task An_error_that_nobody_foresaw_is_shown()
+    {
+        // Too long for the address of a socket, which the library says in a way of its own.
+        string name = new('x', 150);
+        await using TestBed bed = new();
+        Directory.CreateDirectory(bed.Options.Run.Device(name));
+        await bed.StartAsync();
+        DeviceStatus[] all = [];
+        for (int i = 0; i < 100 && all is not [{ State: "failed" }]; i++)
+        {
+            await Task.Delay(100, TestContext.Current.CancellationToken);
+            all = await bed.ListAsync();
+        }
+
+        Assert.Contains("not brought back", Assert.Single(all).Reason, StringComparison.Ordinal);
+    }
 }

@@ -41,8 +41,8 @@ internal sealed class BringUp(
             return new(session, _record, blockDevice, null, null);
         }
         catch (Exception e)
-            when (e is ControlException or TimeoutException or IOException or OperationCanceledException)
         {
+            // Whatever it was: a target that nobody knows would keep its nodes.
             session?.Dispose();
             ControlError? unclean = await UndoAsync(session?.Process ?? process);
             return new(null, _record, "", ErrorOf(e), unclean);

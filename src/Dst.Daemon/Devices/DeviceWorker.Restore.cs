@@ -97,6 +97,11 @@ internal sealed partial class DeviceWorker
         {
             return new(e.Message);
         }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            // Whatever it was, a device that nobody tries again would show "starting" for ever.
+            return new($"device {Name} is not brought back: {e.Message.ReplaceLineEndings(" ")}");
+        }
     }
 
     // D-02: what an earlier daemon left half made is rolled back, what it left half removed is ended.
@@ -142,8 +147,16 @@ internal sealed partial class DeviceWorker
         {
             if (_view.Record is { } record)
             {
-                Adopt(new TargetSession(_services, Name, process, connection), record, geometry);
-                return new(null);
+                try
+                {
+                    Adopt(new TargetSession(_services, Name, process, connection), record, geometry);
+                    return new(null);
+                }
+                catch
+                {
+                    connection.Dispose();
+                    throw;
+                }
             }
 
             connection.Dispose();
