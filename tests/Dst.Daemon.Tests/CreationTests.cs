@@ -174,6 +174,25 @@ public sealed class CreationTests
         bed.AssertClean("a");
     }
 
+    [Fact]
+    public async Task A_target_that_dies_while_it_makes_files_leaves_no_marks_and_its_files_are_named()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        bed.Mode("a", "die-at-open");
+        await File.WriteAllTextAsync(bed.Options.State.DeviceMarks("a"), "", TestContext.Current.CancellationToken);
+        DeviceRequest request = new()
+        {
+            Name = "a",
+            Id = 2,
+            Nodes = ["delay:1,file:/nowhere/a.img,size=4M", "file:/nowhere/b.img", "mem:1M"],
+        };
+        ControlError error = await bed.AddFailsAsync(request, HttpStatusCode.InternalServerError);
+        Assert.Contains("/nowhere/a.img", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("/nowhere/b.img", error.Message, StringComparison.Ordinal);
+        Assert.False(File.Exists(bed.Options.State.DeviceMarks("a")));
+        bed.AssertClean("a");
+    }
+
     /// <summary>Says a proper hello to everybody and counts the bytes that it is sent.</summary>
     private static async Task<long> StrangerAsync(Socket listener, string name)
     {

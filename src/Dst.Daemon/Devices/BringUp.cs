@@ -22,6 +22,7 @@ internal sealed class BringUp(
     private static readonly TimeSpan ConnectPause = TimeSpan.FromMilliseconds(20);
 
     private readonly string _name = stored.Request.Name;
+    private readonly bool _isNew = stored.Geometry is null;
     private DeviceRecord _record = stored;
 
     /// <summary>Does it.</summary>
@@ -44,8 +45,10 @@ internal sealed class BringUp(
         {
             // Whatever it was: a target that nobody knows would keep its nodes.
             session?.Dispose();
-            ControlError? unclean = await UndoAsync(session?.Process ?? process);
-            return new(null, _record, "", ErrorOf(e), unclean);
+            process = session?.Process ?? process;
+            ControlError? unclean = await UndoAsync(process);
+            ControlError error = ErrorOf(e);
+            return new(null, _record, "", error with { Message = error.Message + await FilesLeftAsync(process) }, unclean);
         }
     }
 
@@ -166,6 +169,16 @@ internal sealed class BringUp(
             _name, ublkId, ended: true, services.Timing.Release, CancellationToken.None);
         return left is { Code: ControlErrorCode.Busy } ? null : left;
     }
+
+    // Only the target knows which files it has made. One that ended out of order cannot take them away, and nobody else
+    // may: somebody could have made a file of that name meanwhile.
+    private async Task<string> FilesLeftAsync(TargetProcess? process) =>
+        _isNew
+        && process is not null
+        && SpecLayers.FilesMade(_record.Request) is { Length: > 0 } files
+        && !await process.EndedInOrderAsync()
+            ? $"; files that it made may be left: {files}"
+            : "";
 
     private ControlError ErrorOf(Exception e) => e switch
     {

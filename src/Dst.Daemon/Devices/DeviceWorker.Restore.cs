@@ -121,6 +121,10 @@ internal sealed partial class DeviceWorker
         else
         {
             _services.Log.CreationRolledBack(Name);
+            if (SpecLayers.FilesMade(record.Request) is { Length: > 0 } files)
+            {
+                _services.Log.DeviceWarning(Name, $"files made for it may be left, if its target was killed too: {files}");
+            }
         }
 
         return new(null);

@@ -272,9 +272,9 @@ internal sealed partial class DeviceWorker : IDisposable
         Show(old => old with { Reason = reason });
     }
 
-    private void Forget()
+    // Records first: a crash in between leaves a mark nobody reads, never a device without its mark (C-16).
+    private void DropRecord()
     {
-        // Records first: a crash in between leaves a mark nobody reads, never a device without its mark (C-16).
         _services.Store.Remove(Name);
         try
         {
@@ -284,7 +284,11 @@ internal sealed partial class DeviceWorker : IDisposable
         {
             _services.Log.DeviceWarning(Name, e.Message);
         }
+    }
 
+    private void Forget()
+    {
+        DropRecord();
         _services.Log.DeviceRemoved(Name);
         Vanish();
     }
