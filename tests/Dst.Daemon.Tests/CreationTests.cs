@@ -193,6 +193,20 @@ public sealed class CreationTests
         bed.AssertClean("a");
     }
 
+    [Fact]
+    public async Task The_number_of_delays_is_bounded_before_anything_is_made()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        string nested = "delay:1,delay:1,delay:1,delay:1,mem:1M";
+        DeviceRequest most = new() { Name = "a", Nodes = [.. Enumerable.Repeat(nested, 16)] };
+        ControlError error = await bed.AddFailsAsync(
+            most with { Nodes = [.. most.Nodes, "delay:1,mem:1M"] }, HttpStatusCode.BadRequest);
+        Assert.Contains("65 delay nodes", error.Message, StringComparison.Ordinal);
+        Assert.Empty(bed.FakeLog);
+        using HttpResponseMessage response = await bed.PostAsync(most);
+        await TestBed.ReadAsync(response, HttpStatusCode.Created, ControlJson.Default.DeviceStatus);
+    }
+
     /// <summary>Says a proper hello to everybody and counts the bytes that it is sent.</summary>
     private static async Task<long> StrangerAsync(Socket listener, string name)
     {
