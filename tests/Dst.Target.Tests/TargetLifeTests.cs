@@ -129,6 +129,9 @@ public sealed class TargetLifeTests : IDisposable
     {
         TargetLog log = new("a");
         return new TargetLife(
-            new TargetDevice(new RunDirectory(_folder), "a", log), new TargetIdentity("a", "0", refusal), log, makerLimit);
+            new TargetDevice(new RunDirectory(_folder), "a", log),
+            new TargetIdentity("a", "0", refusal),
+            log,
+            makerLimit);
     }
 }

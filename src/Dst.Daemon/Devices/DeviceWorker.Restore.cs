@@ -128,7 +128,8 @@ internal sealed partial class DeviceWorker
             _services.Log.CreationRolledBack(Name);
             if (SpecLayers.FilesMade(record.Request) is { Length: > 0 } files)
             {
-                _services.Log.DeviceWarning(Name, $"files made for it may be left, if its target was killed too: {files}");
+                _services.Log.DeviceWarning(
+                    Name, $"files made for it may be left, if its target was killed too: {files}");
             }
         }
 
@@ -183,7 +184,8 @@ internal sealed partial class DeviceWorker
 
     private void Adopt(TargetSession session, DeviceRecord record, DeviceGeometry geometry)
     {
-        DeviceRecord adopted = record with { Geometry = record.Geometry ?? geometry, Removing = false, Starting = false };
+        DeviceRecord adopted =
+            record with { Geometry = record.Geometry ?? geometry, Removing = false, Starting = false };
         if (record.IsHalfMade || record.Removing || _stored?.Warning is not null)
         {
             Save(adopted);

@@ -129,8 +129,8 @@ public sealed partial class ClientLane
     }
 
     /// <summary>
-    /// Ends a leg before its reply. Only one that was never sent under a live epoch ends at once; any other ends the epoch
-    /// and waits until RX and TX have let go (S-13).
+    /// Ends a leg before its reply. Only one that was never sent under a live epoch ends at once; any other ends the
+    /// epoch and waits until RX and TX have let go (S-13).
     /// </summary>
     private void GiveUp(int leg, DstStatus status)
     {
@@ -222,8 +222,8 @@ public sealed partial class ClientLane
     }
 
     /// <summary>
-    /// Logs an acknowledged change, then gives its range back: in this order, or a later change of another lane could get
-    /// a smaller sequence (S-21).
+    /// Logs an acknowledged change, then gives its range back: in this order, or a later change of another lane could
+    /// get a smaller sequence (S-21).
     /// </summary>
     private void EndChange(int leg, DstStatus status)
     {

@@ -21,8 +21,8 @@ public sealed partial class ClientLane
     }
 
     /// <summary>
-    /// Sends the logs of all lanes again in the order of the node, then a flush (S-22). The node gives this order to one
-    /// lane while all are settled, so the logs stand still.
+    /// Sends the logs of all lanes again in the order of the node, then a flush (S-22). The node gives this order to
+    /// one lane while all are settled, so the logs stand still.
     /// </summary>
     private void BeginRecovery(bool replaysLog, long nowMs)
     {
@@ -58,7 +58,9 @@ public sealed partial class ClientLane
         }
     }
 
-    /// <summary>The oldest entry that was not sent yet. At most one step for each lane, and one for each covered entry.</summary>
+    /// <summary>
+    /// The oldest entry that was not sent yet. At most one step for each lane, and one for each covered entry.
+    /// </summary>
     private bool TryFindNextEntry(out int nextLane)
     {
         nextLane = None;

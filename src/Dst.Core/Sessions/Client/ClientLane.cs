@@ -28,15 +28,15 @@ public enum LaneStage : byte
 public readonly record struct ClientLaneOptions(int Lane, int Legs);
 
 /// <summary>
-/// One ublk queue's end of a network node: slots, credits, requests that wait, their order, resends, the log. Owned by the
-/// queue's thread; RX touches only its <see cref="ReplySlots"/>, the node's thread talks to it by orders and news. A
-/// healthy request crosses only this machine. Allocates nothing after construction.
+/// One ublk queue's end of a network node: slots, credits, requests that wait, their order, resends, the log. Owned by
+/// the queue's thread; RX touches only its <see cref="ReplySlots"/>, the node's thread talks to it by orders and news.
+/// A healthy request crosses only this machine. Allocates nothing after construction.
 /// </summary>
 /// <remarks>
-/// Rules: ids of slot and sequence (S-10); nothing is sent twice under one epoch (S-11); resends before anything new, on
-/// all lanes (S-12, the node opens them together); whatever gives up a request that was sent ends the epoch, and its leg
-/// is final only when RX and TX have let go (S-13); overlapping changes of a write-back node never in flight together
-/// (S-21); budgets (S-15).
+/// Rules: ids of slot and sequence (S-10); nothing is sent twice under one epoch (S-11); resends before anything new,
+/// on all lanes (S-12, the node opens them together); whatever gives up a request that was sent ends the epoch, and its
+/// leg is final only when RX and TX have let go (S-13); overlapping changes of a write-back node never in flight
+/// together (S-21); budgets (S-15).
 /// </remarks>
 public sealed partial class ClientLane
 {
@@ -76,7 +76,8 @@ public sealed partial class ClientLane
     /// <param name="replies">Its border with RX, <see cref="ClientNodeShared.SlotsPerConnection"/> slots.</param>
     /// <param name="shared">What it shares with the other lanes.</param>
     /// <param name="budget">The first budget.</param>
-    public ClientLane(in ClientLaneOptions options, ReplySlots replies, ClientNodeShared shared, in RequestBudget budget)
+    public ClientLane(
+        in ClientLaneOptions options, ReplySlots replies, ClientNodeShared shared, in RequestBudget budget)
     {
         Must.Be((uint)options.Lane < (uint)shared.Lanes, $"lane {options.Lane} of {shared.Lanes}");
         Must.Be(options.Legs is >= 1 and <= ClientLimits.LegsMax, $"{options.Legs} legs");

@@ -32,7 +32,9 @@ public static class ClientLimits
     /// <summary>A request whose data was wrong so often in a row ends with an error (S-33).</summary>
     public const int BadChecksumsMax = 2;
 
-    /// <summary>Replays that may fail in a row on a good connection; then the unflushed changes count as lost (S-23).</summary>
+    /// <summary>
+    /// Replays that may fail in a row on a good connection; then the unflushed changes count as lost (S-23).
+    /// </summary>
     public const int ReplayFailuresMax = 3;
 
     /// <summary>A connect without an answer for so long has failed.</summary>

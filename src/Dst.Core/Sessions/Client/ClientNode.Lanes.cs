@@ -112,8 +112,8 @@ public sealed partial class ClientNode
         OrderAll(new LaneOrder { Kind = LaneOrderKind.Budget, Budget = budget });
 
     /// <summary>
-    /// An operator accepts the loss of unflushed changes: the log is emptied, and after one good flush of the server FLUSH
-    /// and FUA work again (S-23). Does nothing when nothing was lost.
+    /// An operator accepts the loss of unflushed changes: the log is emptied, and after one good flush of the server
+    /// FLUSH and FUA work again (S-23). Does nothing when nothing was lost.
     /// </summary>
     /// <param name="nowMs">Now.</param>
     public void ClearError(long nowMs)
@@ -129,8 +129,8 @@ public sealed partial class ClientNode
     }
 
     /// <summary>
-    /// Gives the hold back and closes; the driver has seen to it that no request is left. Without a live session it closes
-    /// at once and the hold stays, as <see cref="HoldGivenBack"/> says.
+    /// Gives the hold back and closes; the driver has seen to it that no request is left. Without a live session it
+    /// closes at once and the hold stays, as <see cref="HoldGivenBack"/> says.
     /// </summary>
     /// <param name="nowMs">Now.</param>
     public void Leave(long nowMs)
@@ -212,8 +212,8 @@ public sealed partial class ClientNode
     }
 
     /// <summary>
-    /// A predecessor's unflushed changes are lost when the server has changed since its note; if it has not, a flush finds
-    /// out (S-23).
+    /// A predecessor's unflushed changes are lost when the server has changed since its note; if it has not, a flush
+    /// finds out (S-23).
     /// </summary>
     private void JudgePredecessor()
     {

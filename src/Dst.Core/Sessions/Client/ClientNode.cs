@@ -88,7 +88,8 @@ public sealed partial class ClientNode
     public ClientNodeState State => Phase switch
     {
         ClientNodePhase.Idle or ClientNodePhase.Connecting or ClientNodePhase.Greeting => ClientNodeState.Connecting,
-        ClientNodePhase.Attaching or ClientNodePhase.NotingEpoch or ClientNodePhase.Joining => ClientNodeState.Attaching,
+        ClientNodePhase.Attaching or ClientNodePhase.NotingEpoch or ClientNodePhase.Joining =>
+            ClientNodeState.Attaching,
         ClientNodePhase.Draining => ClientNodeState.WaitingForDrain,
         ClientNodePhase.Live or ClientNodePhase.Leaving => LiveState,
         ClientNodePhase.Ending or ClientNodePhase.Pausing =>
@@ -210,7 +211,9 @@ public sealed partial class ClientNode
         }
     }
 
-    /// <summary>RX or TX met an error, the end of the stream, a reply that may not be, or a send without progress.</summary>
+    /// <summary>
+    /// RX or TX met an error, the end of the stream, a reply that may not be, or a send without progress.
+    /// </summary>
     /// <param name="connection">Its number.</param>
     /// <param name="reason">Why.</param>
     /// <param name="nowMs">Now.</param>
@@ -333,7 +336,9 @@ public sealed partial class ClientNode
         }
     }
 
-    /// <summary>After a goodbye the server closes all connections, in any order; its answer comes on the first.</summary>
+    /// <summary>
+    /// After a goodbye the server closes all connections, in any order; its answer comes on the first.
+    /// </summary>
     private bool IsLeavingBeside(int connection) => Phase == ClientNodePhase.Leaving && connection != 0;
 
     private void BeginAttempt(long nowMs)
@@ -388,7 +393,9 @@ public sealed partial class ClientNode
         AdvanceEnd(nowMs);
     }
 
-    /// <summary>Goes on once everybody has let go: first RX, TX and the lanes' senders, then the lanes themselves.</summary>
+    /// <summary>
+    /// Goes on once everybody has let go: first RX, TX and the lanes' senders, then the lanes themselves.
+    /// </summary>
     private void AdvanceEnd(long nowMs)
     {
         if (_pendingLanes > 0 || _notingEpoch || _notingServer)

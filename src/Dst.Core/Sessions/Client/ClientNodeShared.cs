@@ -2,7 +2,9 @@ using Dst.Core.Wire;
 
 namespace Dst.Core.Sessions.Client;
 
-/// <summary>What a server said is done (S-10): status and sequence for each slot of each connection of the epoch before.</summary>
+/// <summary>
+/// What a server said is done (S-10): status and sequence for each slot of each connection of the epoch before.
+/// </summary>
 /// <remarks>Written by the node's thread while every lane is down, read by the lanes when they settle.</remarks>
 public sealed class CompletedTable
 {

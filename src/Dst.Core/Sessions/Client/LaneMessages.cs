@@ -3,13 +3,17 @@ using Dst.Core.Wire;
 
 namespace Dst.Core.Sessions.Client;
 
-/// <summary>What a node tells a lane to do. The order of an epoch: Settle, then perhaps Replay, Resend, Open, Close, LetGo.</summary>
+/// <summary>
+/// What a node tells a lane to do. The order of an epoch: Settle, then perhaps Replay, Resend, Open, Close, LetGo.
+/// </summary>
 public enum LaneOrderKind : byte
 {
     /// <summary>Answer from the completed table what is in it; nothing is sent (S-10). News: Settled.</summary>
     Settle,
 
-    /// <summary>To one lane: send the log of all lanes again, then flush; or only flush (S-22, S-23). News: Recovered.</summary>
+    /// <summary>
+    /// To one lane: send the log of all lanes again, then flush; or only flush (S-22, S-23). News: Recovered.
+    /// </summary>
     Recover,
 
     /// <summary>Send again what is in flight (S-12). News: Resent, once all of it is answered.</summary>
@@ -231,7 +235,9 @@ public struct LaneEffect
     /// <summary>Send, SendLog: complete, the body's length included.</summary>
     public FrameHeader Header;
 
-    /// <summary>Send: the leg was sent before; its checksums, made then, are sent again while the kind is the same (N-25).</summary>
+    /// <summary>
+    /// Send: the leg was sent before; its checksums, made then, are sent again while the kind is the same (N-25).
+    /// </summary>
     public bool Again;
 
     /// <summary>Send, CopyToLog: the leg's data.</summary>

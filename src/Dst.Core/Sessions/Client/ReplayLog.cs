@@ -17,10 +17,10 @@ public readonly record struct LogEntry(
 }
 
 /// <summary>
-/// A lane's part of the replay log (S-21): every change that was acknowledged since the last good flush, FUA, zeroes and
-/// discards among them, in order. Its data lives in a ring of native memory that the driver owns; this type deals out
-/// offsets. Room is reserved before a change is sent, so an acknowledgement always finds its place. Owned by the lane's
-/// thread; while all lanes are down the thread of the replay reads it.
+/// A lane's part of the replay log (S-21): every change that was acknowledged since the last good flush, FUA, zeroes
+/// and discards among them, in order. Its data lives in a ring of native memory that the driver owns; this type deals
+/// out offsets. Room is reserved before a change is sent, so an acknowledgement always finds its place. Owned by the
+/// lane's thread; while all lanes are down the thread of the replay reads it.
 /// </summary>
 public sealed class ReplayLog
 {
@@ -38,7 +38,8 @@ public sealed class ReplayLog
     /// <param name="entries">Most entries, 1 to <see cref="ClientLimits.LogEntriesMax"/>.</param>
     public ReplayLog(long arenaBytes, int entries)
     {
-        Must.Be(arenaBytes >= 0 && entries is >= 1 and <= ClientLimits.LogEntriesMax, $"log of {arenaBytes}, {entries}");
+        Must.Be(
+            arenaBytes >= 0 && entries is >= 1 and <= ClientLimits.LogEntriesMax, $"log of {arenaBytes}, {entries}");
         _arenaBytes = arenaBytes;
         _entries = new LogEntry[entries];
     }

@@ -8,7 +8,9 @@ namespace Dst.Core.Sessions.Client;
 /// <summary>What RX does with a reply after its header was read.</summary>
 public enum ReplyVerdict : byte
 {
-    /// <summary>The slot is claimed: place the body where the target says, then finish the slot or let go of it.</summary>
+    /// <summary>
+    /// The slot is claimed: place the body where the target says, then finish the slot or let go of it.
+    /// </summary>
     Take,
 
     /// <summary>Nobody waits for it (double, or given up): read its body into nothing and go on (S-14).</summary>
@@ -35,10 +37,10 @@ public readonly record struct FinishedReply(
     int Slot, ulong Sequence, DstStatus Status, bool DataGood, ulong BootId, ulong Generation);
 
 /// <summary>
-/// The border between a lane and the RX thread of its connection. The lane says which slots wait and for what; RX claims
-/// a slot before it places a byte, and gives it back through a bounded ring. A slot that was abandoned cannot be claimed,
-/// and one that is claimed cannot be abandoned before RX has let go of it, so no late byte reaches the buffer of another
-/// request (S-13, S-14, N-07). Lock-free, allocates nothing after construction.
+/// The border between a lane and the RX thread of its connection. The lane says which slots wait and for what; RX
+/// claims a slot before it places a byte, and gives it back through a bounded ring. A slot that was abandoned cannot be
+/// claimed, and one that is claimed cannot be abandoned before RX has let go of it, so no late byte reaches the buffer
+/// of another request (S-13, S-14, N-07). Lock-free, allocates nothing after construction.
 /// </summary>
 /// <remarks>
 /// Queue thread: Publish, Republish, TryAbandon, TryTake. RX thread: Claim, Finish, LetGo. A slot's word holds its
@@ -85,8 +87,8 @@ public sealed class ReplySlots
     public bool HasFinished => Volatile.Read(ref _cursors[TailAt]) != Volatile.Read(ref _cursors[HeadAt]);
 
     /// <summary>
-    /// Queue thread, before the request is sent: replies to this id may come now. The slot's last sequence is taken once
-    /// more only for a reply that was taken and has to come again, under the next epoch.
+    /// Queue thread, before the request is sent: replies to this id may come now. The slot's last sequence is taken
+    /// once more only for a reply that was taken and has to come again, under the next epoch.
     /// </summary>
     /// <param name="slot">A free slot.</param>
     /// <param name="request">What was asked; compared with the reply field by field (N-35).</param>
@@ -162,7 +164,8 @@ public sealed class ReplySlots
     /// <param name="epoch">Epoch of RX's connection.</param>
     /// <param name="checksum">Checksum kind of the session.</param>
     /// <param name="target">Where the data goes.</param>
-    public ReplyVerdict Claim(in FrameHeader header, int slot, ulong epoch, ChecksumKind checksum, out ReplyTarget target)
+    public ReplyVerdict Claim(
+        in FrameHeader header, int slot, ulong epoch, ChecksumKind checksum, out ReplyTarget target)
     {
         target = default;
         if ((uint)slot >= (uint)_entries.Length || header.Epoch != epoch)
@@ -231,7 +234,9 @@ public sealed class ReplySlots
         Volatile.Write(ref entry.Word, (word & ~PhaseMask) | Waiting);
     }
 
-    /// <summary>True when a request waits for its reply and RX has not claimed it. Any thread; for checks and tests.</summary>
+    /// <summary>
+    /// True when a request waits for its reply and RX has not claimed it. Any thread; for checks and tests.
+    /// </summary>
     /// <param name="slot">Any slot.</param>
     public bool IsWaiting(int slot) => (Volatile.Read(ref EntryAt(slot).Word) & PhaseMask) == Waiting;
 

@@ -1,8 +1,8 @@
 namespace Dst.Core.Sessions.Client;
 
 /// <summary>
-/// How long to wait before the next attempt: doubled from 0.1 s to 10 s, half of it spread by a seeded sequence, so that
-/// many clients do not come back together (S-30, N-18). One thread.
+/// How long to wait before the next attempt: doubled from 0.1 s to 10 s, half of it spread by a seeded sequence, so
+/// that many clients do not come back together (S-30, N-18). One thread.
 /// </summary>
 /// <param name="seed">Any number.</param>
 public sealed class RetryPause(ulong seed)

@@ -56,7 +56,9 @@ public sealed class ChangeOrderTests
         Assert.Equal(5, _order.Stable);
     }
 
-    /// <summary>What two lanes do under a claim of the same stripe never happens at once, and nobody waits for ever.</summary>
+    /// <summary>
+    /// What two lanes do under a claim of the same stripe never happens at once, and nobody waits for ever.
+    /// </summary>
     [Fact]
     public void Two_threads_never_hold_one_stripe_together()
     {

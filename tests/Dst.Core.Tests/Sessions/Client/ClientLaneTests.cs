@@ -17,7 +17,8 @@ public sealed class ClientLaneTests
         LaneEffect sent = Assert.Single(_rig.Submit(3, Write(4096, 1024, RequestFlags.Fua)));
         Assert.Equal(LaneEffectKind.Send, sent.Kind);
         Assert.Equal((1UL, 1UL, FrameFlags.Fua), (sent.Header.Epoch, sent.Header.Sequence, sent.Header.Flags));
-        Assert.Equal((4096UL, 1024UL, 1024U), (sent.Header.OffsetBytes, sent.Header.LengthBytes, sent.Header.BodyBytes));
+        Assert.Equal(
+            (4096UL, 1024UL, 1024U), (sent.Header.OffsetBytes, sent.Header.LengthBytes, sent.Header.BodyBytes));
         Assert.False(sent.Again);
         LaneEffect end = Assert.Single(_rig.Answer(sent, status: DstStatus.NoSpace));
         Assert.True(IsEnd(3, DstStatus.NoSpace)(end));

@@ -109,7 +109,8 @@ public sealed class ClientNodeTests
         Assert.Empty(rig.Do(node => node.OnTxEnded(0, rig.NowMs)));
         Assert.Equal(2, rig.Do(node => node.OnTxEnded(1, rig.NowMs)).Count(e => e.Order.Kind == LaneOrderKind.LetGo));
         Assert.Empty(rig.One(0, new LaneNews { Kind = LaneNewsKind.Quiet }));
-        Assert.All(rig.One(1, new LaneNews { Kind = LaneNewsKind.Quiet }), e => Assert.Equal(NodeEffectKind.Free, e.Kind));
+        Assert.All(
+            rig.One(1, new LaneNews { Kind = LaneNewsKind.Quiet }), e => Assert.Equal(NodeEffectKind.Free, e.Kind));
         Assert.Equal(ClientNodePhase.Pausing, rig.Node.Phase);
         Assert.Equal(ClientNodeState.NextTry, rig.Node.State);
         rig.NextTry();
@@ -188,7 +189,8 @@ public sealed class ClientNodeTests
         Assert.False(rig.LastAttach().TakeOver);
     }
 
-    public static TheoryData<ExportFault> Faults => [.. Enum.GetValues<ExportFault>().Where(fault => fault != ExportFault.None)];
+    public static TheoryData<ExportFault> Faults =>
+        [.. Enum.GetValues<ExportFault>().Where(fault => fault != ExportFault.None)];
 
     [Theory]
     [MemberData(nameof(Faults))]
@@ -206,7 +208,9 @@ public sealed class ClientNodeTests
             case ExportFault.Size: rig.Grant.Geometry = geometry with { SizeBytes = geometry.SizeBytes - 512 }; break;
             case ExportFault.Block: rig.Grant.Geometry = geometry with { BlockBytes = 4096 }; break;
             case ExportFault.MaxRequest: rig.Grant.Geometry = geometry with { MaxRequestBytes = 4096 }; break;
-            case ExportFault.ReadOnly: rig.Grant.Geometry = geometry with { Capabilities = ExportCapabilities.ReadOnly }; break;
+            case ExportFault.ReadOnly:
+                rig.Grant.Geometry = geometry with { Capabilities = ExportCapabilities.ReadOnly };
+                break;
             case ExportFault.WriteBack: rig.Grant.Cache = CacheMode.WriteBack; break;
             case ExportFault.Log: rig.Grant.Cache = CacheMode.WriteBack; break;
             case ExportFault.Credits: rig.Grant.Credits = new CreditGrant(2, 8, 4096); break;
@@ -228,7 +232,8 @@ public sealed class ClientNodeTests
         NodeRig rig = Started(options: NodeRig.Options(
             2, known: new ExportFacts(NodeRig.Identity, 1 << 20, 512, 1 << 20, 1 << 20, CacheMode.WriteThrough)));
         rig.ToLive();
-        Assert.Equal((NodeRig.Identity, 1UL << 20), (rig.LastAttach().ExpectedIdentity, rig.LastAttach().ExpectedSizeBytes));
+        Assert.Equal(
+            (NodeRig.Identity, 1UL << 20), (rig.LastAttach().ExpectedIdentity, rig.LastAttach().ExpectedSizeBytes));
     }
 
     [Fact]
@@ -328,7 +333,8 @@ public sealed class ClientNodeTests
         rig.Sent.Clear();
         rig.NowMs += WireLimits.PingEveryMs;
         rig.Do(node => node.Tick(rig.NowMs));
-        Assert.Equal([0, 1], rig.Sent.Where(sent => sent.Header.Kind == FrameKind.Ping).Select(sent => sent.Connection));
+        Assert.Equal(
+            [0, 1], rig.Sent.Where(sent => sent.Header.Kind == FrameKind.Ping).Select(sent => sent.Connection));
         ulong number = rig.Sent[0].Header.Sequence;
         rig.NowMs += 3;
         rig.Plain(FrameKind.Pong, sequence: number + 1);

@@ -53,7 +53,8 @@ public sealed class ClientTableTests
         (_, FrameKind.Ping or FrameKind.Pong) => Answer.GoesOn,
         (_, FrameKind.Error) or (Place.Leaving, FrameKind.Goodbye) => Answer.EndsAttempt,
         (Place.Greeting or Place.JoinGreeting, FrameKind.Hello) => Answer.GoesOn,
-        (Place.Attaching or Place.Draining, FrameKind.AttachWait or FrameKind.Completed or FrameKind.AttachOk) => Answer.GoesOn,
+        (Place.Attaching or Place.Draining, FrameKind.AttachWait or FrameKind.Completed or FrameKind.AttachOk) =>
+            Answer.GoesOn,
         (Place.Beginning, FrameKind.BeginOk) => Answer.GoesOn,
         (Place.Joining, FrameKind.JoinOk) => Answer.GoesOn,
         _ => Answer.Refuses,
@@ -75,7 +76,8 @@ public sealed class ClientTableTests
             ? saidWhy ? Answer.Refuses : Answer.EndsAttempt
             : Answer.GoesOn;
         Assert.Equal(Expected(place, kind), answer);
-        Assert.Equal(kind == FrameKind.Ping && place != Place.Shut, rig.Sent.Exists(s => s.Header.Kind == FrameKind.Pong));
+        Assert.Equal(
+            kind == FrameKind.Ping && place != Place.Shut, rig.Sent.Exists(s => s.Header.Kind == FrameKind.Pong));
     }
 
     private static int Bring(NodeRig rig, Place place)
@@ -155,7 +157,8 @@ public sealed class ClientTableTests
                 rig.Error(RefusalCode.Busy, connection: connection);
                 break;
             case FrameKind.Request or FrameKind.Reply:
-                FrameHeader header = new() { Kind = kind, Operation = Operation.Flush, Epoch = rig.Epoch, Sequence = 1 };
+                FrameHeader header =
+                    new() { Kind = kind, Operation = Operation.Flush, Epoch = rig.Epoch, Sequence = 1 };
                 rig.Do(node => node.OnFrame(connection, in header, [], rig.NowMs));
                 break;
             case FrameKind.Begin or FrameKind.BeginOk or FrameKind.Goodbye:

@@ -5,9 +5,9 @@ using Dst.Core.Wire;
 namespace Dst.Core.Tests.Sessions.Client;
 
 /// <summary>
-/// Node, lanes and a scripted server in one thread: every hop between threads is an event that chance may delay. Faults:
-/// connections cut at any point, also within a reply's body; power cuts of the server; failing flushes; fewer slots after a
-/// restart. Every read and every good flush is checked against the history.
+/// Node, lanes and a scripted server in one thread: every hop between threads is an event that chance may delay.
+/// Faults: connections cut at any point, also within a reply's body; power cuts of the server; failing flushes; fewer
+/// slots after a restart. Every read and every good flush is checked against the history.
 /// </summary>
 internal sealed class ClientWorld
 {
@@ -249,10 +249,12 @@ internal sealed class ClientWorld
         }
 
         FrameHeader header = frame.Header;
-        ReplyVerdict verdict = _replies[number].Claim(in header, header.Slot, _served[number], ChecksumKind.None, out ReplyTarget target);
+        ReplyVerdict verdict =
+            _replies[number].Claim(in header, header.Slot, _served[number], ChecksumKind.None, out ReplyTarget target);
         if (verdict != ReplyVerdict.Take)
         {
-            throw new InvalidOperationException($"an honest reply was {verdict}: epoch {header.Epoch}, {_served[number]}");
+            throw new InvalidOperationException(
+                $"an honest reply was {verdict}: epoch {header.Epoch}, {_served[number]}");
         }
 
         if (connection.IsCut && _random.Next(2) == 0)
@@ -287,7 +289,8 @@ internal sealed class ClientWorld
                 case NodeEffectKind.SendFrame:
                     ReadOnlySpan<byte> bytes = _node.FrameOf(in effect);
                     FrameCodec.TryRead(bytes, out FrameHeader header);
-                    _connections[number]?.ToServer.Enqueue(new WorldFrame(header, bytes[WireLimits.HeaderBytes..].ToArray(), []));
+                    _connections[number]?.ToServer.Enqueue(
+                        new WorldFrame(header, bytes[WireLimits.HeaderBytes..].ToArray(), []));
                     break;
                 case NodeEffectKind.Serve:
                     _served[number] = effect.Epoch;
@@ -426,7 +429,9 @@ internal sealed class ClientWorld
         _clock++;
     }
 
-    /// <summary>A value is allowed unless a change that began after its own end had ended before the asking began.</summary>
+    /// <summary>
+    /// A value is allowed unless a change that began after its own end had ended before the asking began.
+    /// </summary>
     private void Check(long block, long version, long begin, string what)
     {
         List<Change> changes = _history.FindAll(change => change.Block == block);

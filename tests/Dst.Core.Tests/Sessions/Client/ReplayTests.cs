@@ -96,7 +96,8 @@ public sealed class ReplayTests
         }
 
         Assert.Equal([0UL, 0UL, 512UL, 1UL << 20], order.Select(header => header.OffsetBytes));
-        Assert.Equal([FrameFlags.None, FrameFlags.None, FrameFlags.NoUnmap, FrameFlags.None], order.Select(h => h.Flags));
+        Assert.Equal(
+            [FrameFlags.None, FrameFlags.None, FrameFlags.NoUnmap, FrameFlags.None], order.Select(h => h.Flags));
         LaneEffect flush = sent.Find(IsSend);
         Assert.Equal((Operation.Flush, FrameFlags.Replayed), (flush.Header.Operation, flush.Header.Flags));
         Assert.Equal(0, _rig.Shared.Order.Stable);

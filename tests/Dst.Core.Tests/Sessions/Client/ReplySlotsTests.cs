@@ -137,8 +137,8 @@ public sealed class ReplySlotsTests
     }
 
     /// <summary>
-    /// Two threads: RX claims while the queue gives up. Who gives up and succeeds must never see the claim of that sequence
-    /// succeed, and the other way round; every claimed reply comes through the ring once.
+    /// Two threads: RX claims while the queue gives up. Who gives up and succeeds must never see the claim of that
+    /// sequence succeed, and the other way round; every claimed reply comes through the ring once.
     /// </summary>
     [Fact]
     public void Claims_and_abandonments_exclude_each_other()

@@ -25,8 +25,8 @@ internal sealed class WorldConnection
 }
 
 /// <summary>
-/// A server as docs/protocol.md has it, as far as an honest client can tell: holds, epochs, drain, completed table, boot id,
-/// generation, poison; its disk has a cache that a power cut empties and flushes that fail.
+/// A server as docs/protocol.md has it, as far as an honest client can tell: holds, epochs, drain, completed table,
+/// boot id, generation, poison; its disk has a cache that a power cut empties and flushes that fail.
 /// </summary>
 internal sealed class ScriptedServer(Random random, bool writeBack, ushort requests)
 {
@@ -268,7 +268,8 @@ internal sealed class ScriptedServer(Random random, bool writeBack, ushort reque
             default:
                 for (int i = 0; i < count; i++)
                 {
-                    Store(first + i, request.Header.Operation == Operation.Write ? request.Blocks[i] : 0, request.Header.Flags);
+                    int value = request.Header.Operation == Operation.Write ? request.Blocks[i] : 0;
+                    Store(first + i, value, request.Header.Flags);
                 }
 
                 _table[(connection.Number, reply.Slot)] = (reply.Sequence, reply.Status);
