@@ -105,6 +105,11 @@ public sealed unsafe class RingLoop : IDisposable
         while (!_stopped)
         {
             _turnEnd?.OnTurnEnd(turnStart);
+            if (_stopped)
+            {
+                break;
+            }
+
             TurnTime.Record(Stopwatch.GetTimestamp() - turnStart);
             Ring.SubmitAndWait(1);
             turnStart = Stopwatch.GetTimestamp();
