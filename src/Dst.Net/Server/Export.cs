@@ -84,7 +84,7 @@ internal sealed class Export : IDisposable
     public EngineThread[] Engines { get; }
 
     /// <summary>Who uses it.</summary>
-    public ExportSession Session { get; private set; } = null!;
+    public ExportSession Session { get; private set; } = null!; // until Start has returned
 
     /// <summary>Told when nothing of it runs any more.</summary>
     public TaskCompletionSource Stopped { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -234,14 +234,15 @@ public sealed class ServerHost : IDisposable
             return false;
         }
 
-        _keeper.Dispose();
-        _sessions.Dispose();
+        // The keepers of marks wake the session thread on their way out: it goes last.
         foreach (Export export in _exports.Values)
         {
             export.Dispose();
         }
 
         _exports.Clear();
+        _keeper.Dispose();
+        _sessions.Dispose();
         return true;
     }
 

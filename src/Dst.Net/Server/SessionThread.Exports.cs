@@ -71,7 +71,7 @@ internal sealed unsafe partial class SessionThread
     }
 
     /// <summary>A mark was set or taken away (S-24).</summary>
-    public static void OnPoisonChanged(Export export) => export.Session.SetPoison(export.IsPoisoned);
+    public static void OnPoisonChanged(Export export) => export.Session?.SetPoison(export.IsPoisoned);
 
     /// <summary>What lies behind the export may have lost changes (S-23).</summary>
     public bool ChangeBootId(Export export, ulong bootId)
