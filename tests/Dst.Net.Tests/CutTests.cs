@@ -4,7 +4,7 @@ using Dst.Core.Wire;
 
 namespace Dst.Net.Tests;
 
-/// <summary>Connections that end anywhere, and the client that comes back with the same ids (S-10 to S-12).</summary>
+/// <summary>Connections that end anywhere, and the client that comes back with the same ids (S-10, S-11).</summary>
 public sealed class CutTests
 {
     private const int Length = 4096;
