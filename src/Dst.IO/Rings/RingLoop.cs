@@ -98,7 +98,9 @@ public sealed unsafe class RingLoop : IDisposable
         return (byte)_clientCount++;
     }
 
-    /// <summary>Says who is told of the end of each turn. Loop thread, before <see cref="Run"/>; one party of a loop.</summary>
+    /// <summary>
+    /// Says who is told of the end of each turn. Loop thread, before <see cref="Run"/>; one party of a loop.
+    /// </summary>
     /// <param name="turnEnd">Called once before the ring is entered.</param>
     public void AtTurnEnd(ITurnEnd turnEnd) =>
         _turnEnd = _turnEnd is null ? turnEnd : throw new RingException("a loop has one party that ends its turns");
