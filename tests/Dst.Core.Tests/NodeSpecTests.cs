@@ -2,6 +2,7 @@ using System.Globalization;
 using CsCheck;
 using Dst.Core.Requests;
 using Dst.Core.Specs;
+using Dst.Core.Wire;
 using Xunit;
 
 namespace Dst.Core.Tests;
@@ -19,6 +20,9 @@ public sealed class NodeSpecTests
         Assert.True(NodeSpec.TryParse(text, out NodeSpec? spec, out string? error), error);
         return spec;
     }
+
+    private static NetworkNodeSpec Tcp(string host, int port, string export, NetworkOptions? options = null) =>
+        new(host, port, null, export, options ?? new NetworkOptions());
 
     public static TheoryData<string, NodeSpec, string?> Taken => new()
     {
@@ -40,6 +44,27 @@ public sealed class NodeSpecTests
         { "dev:/dev/by-path/pci-0000:00:1f.2,,1", new DeviceNodeSpec("/dev/by-path/pci-0000:00:1f.2,1"), null },
         { "zero:1T", new ZeroNodeSpec(1L << 40), null },
         { "mem:1000", new MemoryNodeSpec(1000), null },
+        { "dst://host/disk1", Tcp("host", 7003, "disk1"), null },
+        { "dst://Host.Example:7003/disk1", Tcp("host.example", 7003, "disk1"), "dst://host.example/disk1" },
+        { "dst://192.0.2.7:65535/d", Tcp("192.0.2.7", 65535, "d"), null },
+        { "dst://[::]/d", Tcp("::", 7003, "d"), null },
+        { "dst://[FE80::1%eth0]:1/d", Tcp("fe80::1%eth0", 1, "d"), "dst://[fe80::1%eth0]:1/d" },
+        { "dst://[1:2:3:4:5:6:7:8]/d", Tcp("1:2:3:4:5:6:7:8", 7003, "d"), null },
+        { "dst://[::ffff:192.0.2.7]/d", Tcp("::ffff:192.0.2.7", 7003, "d"), null },
+        {
+            "dst://h/d,log=1024M,on-timeout=error,retry-time=120,retries=0,deadline=1500ms,checksum=none,connections=4",
+            Tcp("h", 7003, "d", new NetworkOptions(
+                4, ChecksumKind.None, 1500, 0, 120_000, TimeoutRule.Error, 1L << 30)),
+            "dst://h/d,connections=4,checksum=none,deadline=1500ms,retries=0,retry-time=2m,on-timeout=error,log=1G"
+        },
+        { "dst+unix:/run/a,,b,export=d", new NetworkNodeSpec(null, 0, "/run/a,b", "d", new NetworkOptions()), null },
+        {
+            "dst+unix:/run/s,connections=2,export=d,on-timeout=queue",
+            new NetworkNodeSpec(
+                null, 0, "/run/s", "d", new NetworkOptions(Connections: 2, OnTimeout: TimeoutRule.Queue)),
+            "dst+unix:/run/s,export=d,connections=2,on-timeout=queue"
+        },
+        { "delay:5,dst://h/d", new DelayNodeSpec(5, Tcp("h", 7003, "d")), null },
         { "delay:0,zero:1M", new DelayNodeSpec(0, new ZeroNodeSpec(1 << 20)), null },
         {
             "delay:0050,file:/a,,b,size=1M",
@@ -76,8 +101,63 @@ public sealed class NodeSpecTests
     [InlineData("fiel:/a", "unknown kind, expected file:PATH")]
     [InlineData("FILE:/a", "unknown kind")]
     [InlineData(":/a", "unknown kind")]
-    [InlineData("dst://host/x", "unknown kind")]
-    [InlineData("dst+unix:///run/x", "unknown kind")]
+    [InlineData("nbd://host/x", "unknown kind")]
+    [InlineData("dst:host/x", "no '//' after the colon")]
+    [InlineData("dst://", "no export after a '/'")]
+    [InlineData("dst://host", "no export after a '/'")]
+    [InlineData("dst://host,connections=2", "no export after a '/'")]
+    [InlineData("dst:///x", "a host is missing")]
+    [InlineData("dst://host/", "a name is missing")]
+    [InlineData("dst://host/a/b", "'/' is not allowed")]
+    [InlineData("dst://host:/x", "port ':'")]
+    [InlineData("dst://host:0/x", "1 to 65535")]
+    [InlineData("dst://host:65536/x", "1 to 65535")]
+    [InlineData("dst://host:+7/x", "1 to 65535")]
+    [InlineData("dst://ho st/x", "no host name or address")]
+    [InlineData("dst://user@host/x", "no host name or address")]
+    [InlineData("dst://-host/x", "no host name or address")]
+    [InlineData("dst://a..b/x", "no host name or address")]
+    [InlineData("dst://1.2.3/x", "no IPv4 address")]
+    [InlineData("dst://1.2.3.256/x", "no IPv4 address")]
+    [InlineData("dst://1.2.3.04/x", "no IPv4 address")]
+    [InlineData("dst://1.2.3.4.5/x", "no IPv4 address")]
+    [InlineData("dst://::1/x", "stands in brackets")]
+    [InlineData("dst://fe80::1/x", "stands in brackets")]
+    [InlineData("dst://[::1/x", "no ']'")]
+    [InlineData("dst://[::1]7003/x", "must be ':'")]
+    [InlineData("dst://[]/x", "no IPv6 address")]
+    [InlineData("dst://[host]/x", "no IPv6 address")]
+    [InlineData("dst://[1::2::3]/x", "no IPv6 address")]
+    [InlineData("dst://[:::]/x", "no IPv6 address")]
+    [InlineData("dst://[1:2:3:4:5:6:7]/x", "no IPv6 address")]
+    [InlineData("dst://[1:2:3:4:5:6:7:8:9]/x", "no IPv6 address")]
+    [InlineData("dst://[1:2:3:4:5:6:7:8:]/x", "no IPv6 address")]
+    [InlineData("dst://[12345::]/x", "no IPv6 address")]
+    [InlineData("dst://[::1.2.3]/x", "no IPv6 address")]
+    [InlineData("dst://[1.2.3.4::]/x", "no IPv6 address")]
+    [InlineData("dst://[fe80::1%]/x", "no IPv6 address")]
+    [InlineData("dst://host/x,", "an option is missing")]
+    [InlineData("dst://host/x,export=y", "unknown option 'export'")]
+    [InlineData("dst://host/x,conections=2", "unknown option 'conections', allowed are connections=")]
+    [InlineData("dst://host/x,connections=0", "1 to 64")]
+    [InlineData("dst://host/x,connections=65", "1 to 64")]
+    [InlineData("dst://host/x,connections", "1 to 64")]
+    [InlineData("dst://host/x,retries=-1", "0 to 1000000")]
+    [InlineData("dst://host/x,checksum=md5", "must be none, crc32c or xxh3")]
+    [InlineData("dst://host/x,deadline=", "followed by ms, s, m or h")]
+    [InlineData("dst://host/x,deadline=0", "must be 1ms to 168h")]
+    [InlineData("dst://host/x,deadline=169h", "must be 1ms to 168h")]
+    [InlineData("dst://host/x,deadline=99999999999999999999", "must be 1ms to 168h")]
+    [InlineData("dst://host/x,retry-time=5d", "followed by ms, s, m or h")]
+    [InlineData("dst://host/x,on-timeout=fail", "must be queue or error")]
+    [InlineData("dst://host/x,log=1M", "must be 16M to 64G")]
+    [InlineData("dst://host/x,log=65G", "must be 16M to 64G")]
+    [InlineData("dst://host/x,retries=1,retries=1", "retries is given twice")]
+    [InlineData("dst+unix:///run/x", "export= is missing")]
+    [InlineData("dst+unix:/run/x,export=", "a name is missing")]
+    [InlineData("dst+unix:/run/x,export=a,export=b", "export is given twice")]
+    [InlineData("dst+unix:,export=a", "a path is missing")]
+    [InlineData("dst+unix:run/x,export=a", "relative")]
     [InlineData("file:", "a path is missing")]
     [InlineData("file:,size=4G", "a path is missing")]
     [InlineData("file:a.img", "relative")]
@@ -181,6 +261,8 @@ public sealed class NodeSpecTests
     [InlineData("delay:5,error:all,file:a", "/srv", "delay:5,error:all,file:/srv/a")]
     [InlineData("dev:sdb", "/dev", "dev:/dev/sdb")]
     [InlineData("zero:1M", "/srv", "zero:1M")]
+    [InlineData("dst+unix:s,export=d", "/run", "dst+unix:/run/s,export=d")]
+    [InlineData("dst://h/d", "/run", "dst://h/d")]
     public void Relative_path_is_made_absolute(string text, string directory, string expected)
     {
         Assert.True(NodeSpec.WithAbsolutePaths(text, directory, out string? canonical, out string? error), error);
@@ -262,11 +344,29 @@ public sealed class NodeSpecTests
                 return Rule(string.Join('+', names.Where((_, i) => (operations >> i & 1) != 0)) + range + errno);
             });
 
+    private static NetworkNodeSpec Network(int place, int port, int bits, long size)
+    {
+        string[] hosts = ["a", "a-b.example", "10.0.0.1", "::1", "2001:db8::7", ""];
+        NetworkOptions options = new(
+            (bits & 1) == 0 ? null : 1 + port % 64,
+            (bits & 2) == 0 ? null : (ChecksumKind)(port % 3),
+            (bits & 4) == 0 ? null : 1 + size % NetworkOptions.DurationMaxMs,
+            (bits & 8) == 0 ? null : port,
+            (bits & 16) == 0 ? null : port * 1000L,
+            (bits & 32) == 0 ? null : (TimeoutRule)(port % 2),
+            (bits & 64) == 0 ? null : NetworkOptions.LogMinBytes + size % (1 << 30));
+        return hosts[place].Length == 0
+            ? new NetworkNodeSpec(null, 0, "/run/,=" + (char)('a' + port % 26), "x.y", options)
+            : Tcp(hosts[place], port, "x.y", options);
+    }
+
     private static readonly Gen<NodeSpec> GenLeafSpec = Gen.OneOf(
         Gen.Select(GenPath, Gen.Long[0, 1L << 32], Gen.Long[0, 1L << 32], Gen.Bool, Gen.Bool)
             .Select((path, size, offset, sparse, buffered) => (NodeSpec)new FileNodeSpec(
                 path, size % 3 == 0 ? null : (1 + size) * 512, offset % 3 == 0 ? 0 : offset * 512, sparse, buffered)),
         GenPath.Select(path => (NodeSpec)new DeviceNodeSpec(path)),
+        Gen.Select(Gen.Int[0, 5], Gen.Int[1, 65535], Gen.Int[0, 127], GenSize).Select(
+            (place, port, options, size) => (NodeSpec)Network(place, port, options, size)),
         GenSize.Select(size => (NodeSpec)new ZeroNodeSpec(size)),
         GenSize.Select(size => (NodeSpec)new MemoryNodeSpec(size)));
 
@@ -290,7 +390,7 @@ public sealed class NodeSpecTests
         [
             "file:", "dev:", "zero:", "mem:", "delay:", "error:", ",", ",,", "=", ":", "@", "+", "-", "/a", "a",
             "size=", "offset=", "sparse", "buffered", "4G", "1", "0", "99999999999999999999", "read", "all", "fua",
-            "EIO", "K", "\n", "\0", "\ud800", "ı", " ",
+            "EIO", "K", "dst://", "dst+unix:", "[", "]", "::", "/", "export=", "deadline=", "checksum=", "h", "\n", "\0", "\ud800", "ı", " ",
         ];
         Gen<string> fromPieces = Generators.Of(pieces).Array[0, 14].Select(string.Concat);
         Gen.OneOf(fromPieces, Gen.String).Sample(

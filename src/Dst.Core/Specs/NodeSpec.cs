@@ -30,7 +30,7 @@ public abstract record NodeSpec
     {
     }
 
-    /// <summary>Word before the colon: file, dev, zero, mem, delay or error.</summary>
+    /// <summary>Word before the colon: file, dev, zero, mem, delay, error, dst or dst+unix.</summary>
     public abstract string Kind { get; }
 
     /// <summary>The address without options, for people; not escaped.</summary>

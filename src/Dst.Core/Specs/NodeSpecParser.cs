@@ -9,8 +9,8 @@ namespace Dst.Core.Specs;
 internal static class NodeSpecParser
 {
     private const string Kinds =
-        "file:PATH[,size=SIZE][,offset=SIZE][,sparse][,buffered], dev:PATH, zero:SIZE, mem:SIZE, "
-        + "delay:MS,NODE or error:WHEN,NODE";
+        "file:PATH[,size=SIZE][,offset=SIZE][,sparse][,buffered], dev:PATH, zero:SIZE, mem:SIZE, delay:MS,NODE, "
+        + "error:WHEN,NODE, dst://HOST[:PORT]/EXPORT[,key=value]… or dst+unix:/PATH,export=EXPORT";
 
     private const string CommaHint = "a comma in a path is written twice";
 
@@ -40,6 +40,8 @@ internal static class NodeSpecParser
             "mem" => ParseSize(kind, rest, out error) is long bytes ? new MemoryNodeSpec(bytes) : null,
             "delay" => ParseDelay(rest, workingDirectory, nestingLeft, out error),
             "error" => ParseError(rest, workingDirectory, nestingLeft, out error),
+            "dst" => NetworkSpecParser.ParseTcp(rest, out error),
+            "dst+unix" => ParseUnix(rest, workingDirectory, out error),
             _ => Refuse($"node {SpecText.Quote(text)}: unknown kind, expected {Kinds}", out error),
         };
     }
@@ -136,6 +138,12 @@ internal static class NodeSpecParser
         }
 
         return error is null && path is not null ? new DeviceNodeSpec(path) : null;
+    }
+
+    private static NetworkNodeSpec? ParseUnix(string rest, string? workingDirectory, out string? error)
+    {
+        string? path = TakePath("dst+unix", rest, workingDirectory, out string? options, out error);
+        return path is null ? null : NetworkSpecParser.ParseUnix(path, options, out error);
     }
 
     private static long? ParseSize(string kind, string rest, out string? error)

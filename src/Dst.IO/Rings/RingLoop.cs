@@ -19,6 +19,17 @@ public interface IRingClient
     void OnWake(long nowTicks);
 }
 
+/// <summary>A party that has something to do once in each turn, after its completions. Loop thread only.</summary>
+public interface ITurnEnd
+{
+    /// <summary>
+    /// All completions of this turn were handed out; what is submitted here goes to the kernel with the rest of the turn. That is
+    /// where replies which became ready together are sent together.
+    /// </summary>
+    /// <param name="nowTicks">Time of this turn of the loop.</param>
+    void OnTurnEnd(long nowTicks);
+}
+
 /// <summary>
 /// One thread, one ring, several clients. The loop blocks nowhere but in the ring (U-02) and allocates nothing. Other threads reach it only
 /// through <see cref="Wake"/>, an eventfd that the ring reads.
@@ -38,6 +49,7 @@ public sealed unsafe class RingLoop : IDisposable
     private readonly IRingClient[] _clients = new IRingClient[ClientsMax + 1];
     private readonly NativeBlock _wakeCount;
     private readonly int _wakeFd;
+    private ITurnEnd? _turnEnd;
     private int _clientCount = 1;
     private bool _stopped;
 
@@ -75,6 +87,11 @@ public sealed unsafe class RingLoop : IDisposable
         return (byte)_clientCount++;
     }
 
+    /// <summary>Says who is told of the end of each turn. Loop thread, before <see cref="Run"/>; one party of a loop.</summary>
+    /// <param name="turnEnd">Called once before the ring is entered.</param>
+    public void AtTurnEnd(ITurnEnd turnEnd) =>
+        _turnEnd = _turnEnd is null ? turnEnd : throw new RingException("a loop has one party that ends its turns");
+
     /// <summary>The user data of an operation of a client.</summary>
     /// <param name="client">Number from <see cref="Add"/>.</param>
     /// <param name="token">At most 56 bits, comes back in <see cref="IRingClient.OnCompletion"/>.</param>
@@ -87,6 +104,7 @@ public sealed unsafe class RingLoop : IDisposable
         long turnStart = Stopwatch.GetTimestamp();
         while (!_stopped)
         {
+            _turnEnd?.OnTurnEnd(turnStart);
             TurnTime.Record(Stopwatch.GetTimestamp() - turnStart);
             Ring.SubmitAndWait(1);
             turnStart = Stopwatch.GetTimestamp();

@@ -1,0 +1,65 @@
+using Dst.Core.Wire;
+
+namespace Dst.Core.Sessions;
+
+/// <summary>
+/// The payload budget of a server, shared by all its exports (S-31). Every newcomer gets at most a quarter of what is
+/// free, so that the first does not take all; but never less than one largest request for each connection. Owned by the
+/// control thread.
+/// </summary>
+public sealed class CreditBudget
+{
+    private const int ShareOfFree = 4;
+
+    private readonly long _totalBytes;
+    private long _usedBytes;
+
+    /// <summary>A budget of which nothing is used.</summary>
+    /// <param name="totalBytes">At least 1.</param>
+    public CreditBudget(long totalBytes)
+    {
+        Must.Be(totalBytes > 0, $"a payload budget of {totalBytes}");
+        _totalBytes = totalBytes;
+    }
+
+    /// <summary>Bytes of all grants that were not given back.</summary>
+    public long UsedBytes => _usedBytes;
+
+    /// <summary>Bytes that are left.</summary>
+    public long FreeBytes => _totalBytes - _usedBytes;
+
+    /// <summary>Grants what it can of a wish.</summary>
+    /// <param name="wanted">A valid wish.</param>
+    /// <param name="maxRequestBytes">Largest read or write of the export.</param>
+    /// <param name="slotsMax">Most slots of a connection that the export keeps.</param>
+    /// <param name="connectionsMax">Most connections of a session of the export.</param>
+    /// <param name="mayShrink">False when the number of connections must be the wanted one.</param>
+    /// <param name="grant">What was granted; to be given back by <see cref="Return"/>.</param>
+    /// <returns>False when less than one largest request would be left for a connection.</returns>
+    public bool TryTake(
+        CreditGrant wanted, uint maxRequestBytes, int slotsMax, int connectionsMax, bool mayShrink, out CreditGrant grant)
+    {
+        grant = default;
+        long connections = int.Min(wanted.Connections, connectionsMax);
+        long possible = FreeBytes / maxRequestBytes;
+        if (possible < 1 || (!mayShrink && possible < connections))
+        {
+            return false;
+        }
+
+        connections = long.Min(connections, possible);
+        long share = long.Max(FreeBytes / ShareOfFree / connections, maxRequestBytes);
+        long payload = long.Min(long.Max(wanted.PayloadBytes, maxRequestBytes), share);
+        grant = new CreditGrant((ushort)connections, (ushort)int.Min(wanted.Requests, slotsMax), (uint)payload);
+        _usedBytes += connections * payload;
+        return true;
+    }
+
+    /// <summary>Gives a grant back, once nothing of it is in use.</summary>
+    /// <param name="grant">From <see cref="TryTake"/>, once.</param>
+    public void Return(CreditGrant grant)
+    {
+        _usedBytes -= (long)grant.Connections * grant.PayloadBytes;
+        Must.Be(_usedBytes >= 0, $"credits given back twice: {grant}");
+    }
+}
