@@ -346,10 +346,9 @@ public sealed class ClientLaneTests
             header.OffsetBytes = flush ? Boot : header.OffsetBytes;
             replies.Claim(in header, header.Slot, 1, ChecksumKind.None, out ReplyTarget target);
             replies.Finish(target.Slot, in header, true);
+            lane.OnReplies(0);
         }
 
-        lane.Effects.Clear();
-        lane.OnReplies(0);
         lane.Tick(0);
         lane.Effects.Clear();
     }
