@@ -213,6 +213,7 @@ internal sealed unsafe partial class ConnectionEngine
     private bool OnTick(long nowTicks)
     {
         _nowTicks = nowTicks;
+        Counters.Set(NetCounter.AllocatedBytes, GC.GetAllocatedBytesForCurrentThread());
         for (int i = 0; i < _connections.Length; i++)
         {
             if (_connections[i] is { } connection)

@@ -1,5 +1,3 @@
-using Dst.Core;
-using Dst.Core.Requests;
 using Dst.Core.Wire;
 using Dst.Interop;
 using Dst.IO.Rings;

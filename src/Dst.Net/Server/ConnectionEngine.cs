@@ -1,9 +1,6 @@
-using Dst.Core;
 using Dst.Core.Requests;
 using Dst.Core.Sessions;
 using Dst.Core.Wire;
-using Dst.Interop;
-using Dst.IO.Memory;
 using Dst.IO.Rings;
 
 namespace Dst.Net.Server;

@@ -29,6 +29,9 @@ public enum NetCounter
 
     /// <summary>Connections that were silent or took nothing for too long (S-30).</summary>
     Dead,
+
+    /// <summary>Managed bytes that the thread allocated; stands still while only requests come. Brought up to date with each tick.</summary>
+    AllocatedBytes,
 }
 
 /// <summary>Counts of one engine thread: it alone writes, any thread reads each value whole.</summary>
@@ -38,7 +41,7 @@ public sealed class EngineCounters
     private const int PadLongs = 16;
 
     /// <summary>Number of counters.</summary>
-    public const int Count = (int)NetCounter.Dead + 1;
+    public const int Count = (int)NetCounter.AllocatedBytes + 1;
 
     private readonly long[] _values = new long[PadLongs + Count + PadLongs];
 
@@ -51,4 +54,7 @@ public sealed class EngineCounters
         ref long value = ref _values[PadLongs + (int)counter];
         Volatile.Write(ref value, value + amount);
     }
+
+    /// <summary>Sets a count. Engine thread.</summary>
+    internal void Set(NetCounter counter, long value) => Volatile.Write(ref _values[PadLongs + (int)counter], value);
 }

@@ -1,7 +1,6 @@
 using System.Numerics;
 using Dst.Core.Transactions;
 using Dst.Core.Volumes;
-using Dst.IO.Measure;
 using Dst.IO.Memory;
 using Dst.IO.Rings;
 using Dst.Nodes.Engine;
@@ -74,6 +73,12 @@ internal sealed class EngineThread
     /// <summary>Gives an order. Session thread.</summary>
     public void Tell(in EngineOrder order)
     {
+        if (_engine is null)
+        {
+            // It never served: there is nobody to tell.
+            return;
+        }
+
         Core.Must.Be(_orders.TryPut(in order), $"export {_plan.Name}: engine {_index} does not take orders");
         _loop!.Wake();
     }
@@ -94,7 +99,7 @@ internal sealed class EngineThread
     /// <summary>Waits for the end of the thread, after the order to stop.</summary>
     /// <param name="timeoutMs">Milliseconds.</param>
     /// <returns>False when requests are still with the disk.</returns>
-    public bool Join(int timeoutMs) => _thread.Join(timeoutMs);
+    public bool Join(int timeoutMs) => _thread.ThreadState.HasFlag(ThreadState.Unstarted) || _thread.Join(timeoutMs);
 
     /// <summary>Frees the ring. After <see cref="Join"/>, when nobody calls <see cref="Wake"/> any more.</summary>
     public void Dispose()

@@ -28,7 +28,7 @@ public sealed class ExportSignals
 }
 
 /// <summary>What an export serves. The export owns it from <see cref="ServerHost.AddExport"/> on, when that succeeds.</summary>
-public sealed record ExportVolume
+public sealed record ExportVolume : IDisposable
 {
     /// <summary>The nodes in the order of the map; disposed with the export.</summary>
     public required IReadOnlyList<Node> Nodes { get; init; }
@@ -58,6 +58,16 @@ public sealed record ExportVolume
         Marks = marks,
         Signals = signals,
     };
+
+    /// <summary>Closes nodes and marks.</summary>
+    public void Dispose()
+    {
+        Marks?.Dispose();
+        foreach (Node node in Nodes)
+        {
+            node.Dispose();
+        }
+    }
 
     private static ExportGeometry GeometryOf(GeometryPlan plan)
     {
