@@ -120,6 +120,11 @@ public sealed unsafe class RingLoop : IDisposable
                 _turnEnds[i].OnTurnEnd(turnStart);
             }
 
+            if (_stopped)
+            {
+                break;
+            }
+
             TurnTime.Record(Stopwatch.GetTimestamp() - turnStart);
             Ring.SubmitAndWait(1);
             turnStart = Stopwatch.GetTimestamp();

@@ -184,6 +184,9 @@ public sealed class NetworkNode : Node
         }
     }
 
+    /// <summary>Bytes that RX and TX threads allocated on the managed heap until they ended.</summary>
+    internal long ThreadAllocatedBytes => _lanes.Connections.Sum(connection => connection.AllocatedBytes);
+
     private static NetworkNode Create(
         NetworkNodeSpec spec,
         NetworkIdentity identity,

@@ -19,6 +19,7 @@ internal sealed class NodeConnection : IDisposable
     private int _lostReason;
     private int _rxEnded;
     private int _txEnded;
+    private long _allocatedBytes;
 
     /// <summary>A connection without a socket.</summary>
     /// <param name="index">Its number.</param>
@@ -54,6 +55,9 @@ internal sealed class NodeConnection : IDisposable
 
     /// <summary>TX has ended.</summary>
     public bool TxEnded => Volatile.Read(ref _txEnded) != 0;
+
+    /// <summary>Bytes that RX and TX of sockets that are gone allocated on the managed heap. Any thread.</summary>
+    public long AllocatedBytes => Volatile.Read(ref _allocatedBytes);
 
     /// <summary>Takes a connected socket and starts RX and TX.</summary>
     /// <param name="socket">Blocking; closed by <see cref="Release"/>.</param>
@@ -113,14 +117,18 @@ internal sealed class NodeConnection : IDisposable
 
     private void RunRx()
     {
+        long before = GC.GetAllocatedBytesForCurrentThread();
         Receiver.Run();
+        Interlocked.Add(ref _allocatedBytes, GC.GetAllocatedBytesForCurrentThread() - before);
         Volatile.Write(ref _rxEnded, 1);
         _signal();
     }
 
     private void RunTx()
     {
+        long before = GC.GetAllocatedBytesForCurrentThread();
         Sender.RunTx();
+        Interlocked.Add(ref _allocatedBytes, GC.GetAllocatedBytesForCurrentThread() - before);
         Volatile.Write(ref _txEnded, 1);
         _signal();
     }
