@@ -144,13 +144,13 @@ public sealed class NetworkNodeTests
         node.Suspend();
         TestServer.Eventually(() => node.Status.State == "suspended", "suspended");
         TestQueue.Job waiting = queue.Begin(new Request(Operation.Write, RequestFlags.None, 0, 512), Bytes(512, 2));
-        Assert.False(waiting.Done.Wait(300), "a suspended node sends");
+        Assert.False(waiting.Ends(300), "a suspended node sends");
         node.Fail();
-        Assert.True(waiting.Done.Wait(10_000), "a request does not fail");
+        Assert.True(waiting.Ends(10_000), "a request does not fail");
         Assert.Equal(DstStatus.LinkLost, waiting.Status);
         waiting = queue.Begin(new Request(Operation.Write, RequestFlags.None, 0, 512), Bytes(512, 3));
         node.Resume();
-        Assert.True(waiting.Done.Wait(10_000), "a request waits on");
+        Assert.True(waiting.Ends(10_000), "a request waits on");
         Assert.Equal(Bytes(512, 3), queue.Read(0, 512));
         queue.Dispose();
     }

@@ -73,6 +73,8 @@ internal static class TestNode
             waitMs);
     }
 
+    public static bool Waits(NetworkNode node, int timeoutMs) => node.WaitAttached(timeoutMs);
+
     public static string Unix(TestServer server, string options = "") =>
         $"dst+unix:{server.SocketPath},export={TestServer.Name}{options}";
 

@@ -63,7 +63,7 @@ internal sealed unsafe class TestQueue : IRequestCompletion, IRingClient, ITurnE
     public DstStatus Do(Request request, byte[]? data = null)
     {
         Job job = Begin(request, data);
-        Assert.True(job.Done.Wait(60_000), $"{request} does not end");
+        Assert.True(job.Ends(60_000), $"{request} does not end");
         return job.Status;
     }
 
@@ -172,6 +172,8 @@ internal sealed unsafe class TestQueue : IRequestCompletion, IRingClient, ITurnE
         public DstStatus Status { get; set; }
 
         public ManualResetEventSlim Done { get; } = new();
+
+        public bool Ends(int timeoutMs) => Done.Wait(timeoutMs);
     }
 }
 

@@ -104,7 +104,7 @@ public sealed class TroubleTests
         TestServer.Eventually(() => proxy.Acted == 1, "held");
         Thread.Sleep(500);
         proxy.LetGo();
-        Assert.All(jobs, job => Assert.True(job.Done.Wait(30_000) && job.Status == DstStatus.Ok, "a write does not end"));
+        Assert.All(jobs, job => Assert.True(job.Ends(30_000) && job.Status == DstStatus.Ok, "a write does not end"));
         for (int i = 0; i < 24; i++)
         {
             Assert.Equal(NetworkNodeTests.Bytes(1 << 20, i), queue.Read((long)i << 20, 1 << 20));
@@ -149,9 +149,9 @@ public sealed class TroubleTests
         Assert.Equal(DstStatus.LinkLost, queue.Write(0, NetworkNodeTests.Bytes(512, 2)));
         node.SetBudgets(default);
         TestQueue.Job waiting = queue.Begin(new Request(Operation.Write, RequestFlags.None, 0, 512), NetworkNodeTests.Bytes(512, 3));
-        Assert.False(waiting.Done.Wait(1500), "a request without a budget ends");
+        Assert.False(waiting.Ends(1500), "a request without a budget ends");
         proxy.Refuses = false;
-        Assert.True(waiting.Done.Wait(20_000), "a request waits on");
+        Assert.True(waiting.Ends(20_000), "a request waits on");
         Assert.Equal(NetworkNodeTests.Bytes(512, 3), queue.Read(0, 512));
         queue.Dispose();
     }
@@ -183,10 +183,10 @@ public sealed class TroubleTests
         server.Stop();
         using NetworkNode node = TestNode.Open(TestNode.Unix(server), stores, known: known, waitMs: 0);
         Assert.Equal(16 << 20, node.SizeBytes);
-        Assert.False(node.WaitAttached(300));
+        Assert.False(TestNode.Waits(node, 300));
         server.Start();
         server.Add("file:~/a,size=16M");
-        Assert.True(node.WaitAttached(20_000));
+        Assert.True(TestNode.Waits(node, 20_000));
         Assert.NotEqual(ClientNodePhase.Failed, node.Status.Phase);
     }
 }
