@@ -99,7 +99,11 @@ internal sealed class TestServer : IDisposable
 
     public void Dispose()
     {
-        _host?.Dispose();
+        if (_host is not null)
+        {
+            Stop();
+        }
+
         Directory.Delete(_folder, recursive: true);
     }
 

@@ -20,8 +20,8 @@ internal sealed unsafe partial class ConnectionEngine : IRequestCompletion, IRin
     private readonly SpscRing<EngineOrder> _orders;
     private readonly Action<EngineReport> _report;
     private readonly LoopTicker _ticker;
-    private readonly LiveConnection?[] _connections = new LiveConnection?[ServerLimits.ConnectionsMax];
-    private readonly LiveConnection[] _dirty = new LiveConnection[2 * ServerLimits.ConnectionsMax];
+    private readonly LiveConnection?[] _connections = new LiveConnection?[2 * ServerLimits.ConnectionsMax];
+    private readonly LiveConnection[] _dirty = new LiveConnection[4 * ServerLimits.ConnectionsMax];
     private readonly byte _client;
     private readonly int _maxRequestBytes;
     private int _connectionCount;

@@ -122,9 +122,16 @@ public sealed class AllowList
         {
             string full = text.Contains('/', StringComparison.Ordinal) ? text
                 : text.Contains(':', StringComparison.Ordinal) ? text + "/128" : text + "/32";
-            if (!IPNetwork.TryParse(full, out IPNetwork network))
+            if (!IPNetwork.TryParse(full, out IPNetwork network)
+                || !network.BaseAddress.Equals(IPAddress.Parse(full[..full.IndexOf('/', StringComparison.Ordinal)])))
             {
                 error = $"{text}: no network; write ADDR/BITS with no bits set behind the prefix, such as 192.0.2.0/24";
+                return false;
+            }
+
+            if (network.BaseAddress.IsIPv4MappedToIPv6)
+            {
+                error = $"{text}: clients with IPv4 addresses are looked up as such; write the IPv4 network";
                 return false;
             }
 

@@ -117,6 +117,9 @@ internal sealed class Peer
     /// <summary>A send is with the kernel.</summary>
     public bool Sending { get; set; }
 
+    /// <summary>Its socket is closed as soon as the last frame is out.</summary>
+    public bool Hurries { get; set; }
+
     /// <summary>When the present state ends by force, monotonic ms.</summary>
     public long DeadlineMs { get; set; }
 

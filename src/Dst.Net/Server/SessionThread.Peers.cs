@@ -82,7 +82,7 @@ internal sealed unsafe partial class SessionThread
 
     private void Admit(Listener listener, int fd)
     {
-        if (_peers.Count >= ServerLimits.ConnectionsMax || _goingAway)
+        if ((_peers.Count >= ServerLimits.ConnectionsMax && !CutLingering()) || _goingAway)
         {
             Turn(fd, _goingAway ? RefusalCode.ShuttingDown : RefusalCode.TooMany);
             return;
@@ -110,10 +110,25 @@ internal sealed unsafe partial class SessionThread
         int evicted = _room.Enter(id);
         if (evicted >= 0 && _peers.TryGetValue(evicted, out Peer? oldest))
         {
+            // It has sent nothing that would have to be read first, or is none of those who are waited for.
+            oldest.Hurries = true;
             Close(oldest, RefusalCode.TooMany, null);
         }
 
         ArmReceive(peer);
+    }
+
+    /// <summary>Connections that only wait for their peer to read a refusal make room.</summary>
+    /// <returns>True when there is room, or will be once the kernel lets go of them.</returns>
+    private bool CutLingering()
+    {
+        foreach (Peer peer in _peers.Values.Where(peer => peer.State is PeerState.Closing or PeerState.Lingering).ToArray())
+        {
+            End(peer);
+        }
+
+        return _peers.Values.Count(peer => peer.State != PeerState.Ending) < ServerLimits.ConnectionsMax
+            && _peers.Count < 2 * ServerLimits.ConnectionsMax;
     }
 
     /// <summary>Says why, if that takes no time, and closes.</summary>
@@ -401,6 +416,12 @@ internal sealed unsafe partial class SessionThread
     /// <summary>Closing with unread bytes would reset the connection and take our last frame from the peer: read on for a moment.</summary>
     private void Linger(Peer peer)
     {
+        if (peer.Hurries)
+        {
+            End(peer);
+            return;
+        }
+
         peer.State = PeerState.Lingering;
         _ = Libc.Shutdown(peer.Fd, LinuxAbi.SHUT_WR);
         peer.Received = 0;
