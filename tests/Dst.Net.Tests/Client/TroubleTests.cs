@@ -9,10 +9,10 @@ namespace Dst.Net.Tests.Client;
 public sealed class TroubleTests
 {
     [Theory]
-    [InlineData("", 20)]
-    [InlineData(",connections=1", 8)]
-    [InlineData(",connections=4", 8)]
-    public void Connections_cut_at_random_bytes_cost_no_error_and_no_byte(string options, int cuts)
+    [InlineData("", 20, 8)]
+    [InlineData(",connections=1", 8, 6)]
+    [InlineData(",connections=4", 32, 5)]
+    public void Connections_cut_at_random_bytes_cost_no_error_and_no_byte(string options, int cuts, int cutsMin)
     {
         using TestServer server = new();
         server.Add("mem:64M");
@@ -28,7 +28,7 @@ public sealed class TroubleTests
         TestQueue[] queues = TestQueue.Start(2, node);
         Load[] loads = [new(0, 16 << 20, 3000, 64 * 1024, 3), new(32 << 20, 16 << 20, 3000, 256 * 1024, 4)];
         NetworkNodeTests.Run(queues, loads, 240_000);
-        Assert.True(proxy.Acted >= cuts / 2, $"only {proxy.Acted} cuts happened");
+        Assert.True(proxy.Acted >= cutsMin, $"only {proxy.Acted} cuts happened");
         Array.ForEach(queues, queue => queue.Dispose());
         Assert.Equal(0, loads.Sum(load => load.AllocatedBytes));
     }
