@@ -96,15 +96,9 @@ internal sealed unsafe partial class SessionThread
     /// <summary>Does what an export's session asks for; what that brings about comes after.</summary>
     private void Drain(Export export)
     {
-        EffectList list = export.Session.Effects;
-        while (list.Count > 0)
+        while (export.Session.Effects.TryTake(out SessionEffect effect))
         {
-            SessionEffect[] effects = list.Pending.ToArray();
-            list.Clear();
-            foreach (ref readonly SessionEffect effect in effects.AsSpan())
-            {
-                Do(export, in effect);
-            }
+            Do(export, in effect);
         }
     }
 
