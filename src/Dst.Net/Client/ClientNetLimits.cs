@@ -15,7 +15,7 @@ public static class ClientNetLimits
     public const int BytesPerSend = 512 * 1024;
 
     /// <summary>Sends in a row by a thread that has other work; then TX goes on.</summary>
-    public const int SendsInARowMax = 64;
+    public const int SendsInARowMax = 8;
 
     /// <summary>PONGs that wait; a server that pings faster than it reads gets no more.</summary>
     public const int PongsMax = 8;

@@ -28,11 +28,12 @@ internal sealed class Connector
     private readonly Lock _gate = new();
     private Socket? _socket;
     private bool _cancelled;
+    private bool _told;
 
     /// <summary>An attempt that has not begun.</summary>
     /// <param name="spec">Where to.</param>
     /// <param name="connection">Number of the connection.</param>
-    /// <param name="done">Told once how it ended, on the attempt's thread.</param>
+    /// <param name="done">Told once how it ended, on the attempt's thread or the one that cancels it.</param>
     public Connector(NetworkNodeSpec spec, int connection, Action<ConnectResult> done)
     {
         _spec = spec;
@@ -47,7 +48,7 @@ internal sealed class Connector
         IsBackground = true,
     }.Start();
 
-    /// <summary>Gives up soon. The result still comes. Any thread.</summary>
+    /// <summary>Gives up at once, also while a name is being resolved. Any thread.</summary>
     public void Cancel()
     {
         lock (_gate)
@@ -55,6 +56,8 @@ internal sealed class Connector
             _cancelled = true;
             _socket?.Dispose();
         }
+
+        Tell(new ConnectResult(_connection, null, "", "cancelled"));
     }
 
     /// <summary>True once <see cref="Cancel"/> was called.</summary>
@@ -83,7 +86,7 @@ internal sealed class Connector
 
                 if (TryConnect(target, out error) is { } socket)
                 {
-                    _done(new ConnectResult(_connection, socket, target.ToString() ?? "", ""));
+                    Tell(new ConnectResult(_connection, socket, target.ToString() ?? "", ""));
                     return;
                 }
             }
@@ -93,7 +96,23 @@ internal sealed class Connector
             error = e.Message;
         }
 
-        _done(new ConnectResult(_connection, null, "", error));
+        Tell(new ConnectResult(_connection, null, "", error));
+    }
+
+    private void Tell(in ConnectResult result)
+    {
+        lock (_gate)
+        {
+            if (_told)
+            {
+                result.Socket?.Dispose();
+                return;
+            }
+
+            _told = true;
+        }
+
+        _done(result);
     }
 
     private EndPoint[] Resolve()

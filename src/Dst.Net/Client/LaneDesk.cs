@@ -1,5 +1,6 @@
 using Dst.Core;
 using Dst.Core.Sessions.Client;
+using Dst.Net.Client.Lanes;
 
 namespace Dst.Net.Client;
 

@@ -5,6 +5,7 @@ using Dst.Core.Sessions.Client;
 using Dst.Core.Specs;
 using Dst.Core.Wire;
 using Dst.IO.Measure;
+using Dst.Net.Client.Lanes;
 using Dst.Nodes;
 
 namespace Dst.Net.Client;

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Dst.Core.Sessions.Client;
 using Dst.Interop;
+using Dst.Net.Client.Lanes;
 
 namespace Dst.Net.Client;
 

@@ -3,6 +3,7 @@ using Dst.Core.Sessions.Client;
 using Dst.Core.Wire;
 using Dst.IO.Measure;
 using Dst.IO.Memory;
+using Dst.Net.Client.Lanes;
 
 namespace Dst.Net.Client;
 

@@ -6,6 +6,7 @@ using Dst.Core.Specs;
 using Dst.Core.Wire;
 using Dst.IO.Measure;
 using Dst.IO.Memory;
+using Dst.Net.Client.Lanes;
 
 namespace Dst.Net.Client;
 

@@ -1,7 +1,7 @@
 using Dst.Core.Wire;
 using Dst.IO.Rings;
 
-namespace Dst.Net.Client;
+namespace Dst.Net.Client.Lanes;
 
 /// <summary>
 /// Control frames on their way from RX to the session thread: bounded, copied into cells that are there from the start.

@@ -5,7 +5,7 @@ using Dst.Core.Wire;
 using Dst.Nodes;
 using Dst.Nodes.Legs;
 
-namespace Dst.Net.Client;
+namespace Dst.Net.Client.Lanes;
 
 /// <summary>
 /// Drives one lane on its queue's thread: carries out what the machine wants, in order. A request's frame is made here

@@ -3,7 +3,7 @@ using Dst.Core.Wire;
 using Dst.Interop;
 using Dst.IO.Memory;
 
-namespace Dst.Net.Client;
+namespace Dst.Net.Client.Lanes;
 
 /// <summary>A lane's place on a connection.</summary>
 /// <param name="Border">The lane.</param>

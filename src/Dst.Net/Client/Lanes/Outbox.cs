@@ -1,7 +1,7 @@
 using System.Numerics;
 using Dst.Core;
 
-namespace Dst.Net.Client;
+namespace Dst.Net.Client.Lanes;
 
 /// <summary>One frame that waits to be sent: a head, perhaps followed by data elsewhere.</summary>
 /// <param name="Head">Address of header and checksum table.</param>

@@ -2,7 +2,7 @@ using Dst.Core;
 using Dst.Core.Sessions.Client;
 using Dst.IO.Rings;
 
-namespace Dst.Net.Client;
+namespace Dst.Net.Client.Lanes;
 
 /// <summary>
 /// All of a lane that other threads touch: replies come in from RX, frames go out through it, orders and news pass

@@ -4,7 +4,7 @@ using Dst.Interop;
 using Dst.IO.Measure;
 using Dst.IO.Memory;
 
-namespace Dst.Net.Client;
+namespace Dst.Net.Client.Lanes;
 
 /// <summary>
 /// The sending half of a connection. Who has a frame puts it into an outbox and kicks: the first to take the token sends

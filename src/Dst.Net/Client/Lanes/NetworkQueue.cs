@@ -4,7 +4,7 @@ using Dst.IO.Rings;
 using Dst.Nodes;
 using Dst.Nodes.Legs;
 
-namespace Dst.Net.Client;
+namespace Dst.Net.Client.Lanes;
 
 /// <summary>
 /// One queue's end of a network node: one lane, or several when there are more connections than queues. Queue thread.
