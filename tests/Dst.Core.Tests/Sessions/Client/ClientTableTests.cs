@@ -51,7 +51,7 @@ public sealed class ClientTableTests
     {
         (Place.Shut, _) => Answer.GoesOn,
         (_, FrameKind.Ping or FrameKind.Pong) => Answer.GoesOn,
-        (_, FrameKind.Error or FrameKind.Goodbye) => Answer.EndsAttempt,
+        (_, FrameKind.Error) or (Place.Leaving, FrameKind.Goodbye) => Answer.EndsAttempt,
         (Place.Greeting or Place.JoinGreeting, FrameKind.Hello) => Answer.GoesOn,
         (Place.Attaching or Place.Draining, FrameKind.AttachWait or FrameKind.Completed or FrameKind.AttachOk) => Answer.GoesOn,
         (Place.Beginning, FrameKind.BeginOk) => Answer.GoesOn,
