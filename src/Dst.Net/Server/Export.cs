@@ -1,6 +1,7 @@
 using Dst.Core.Sessions;
 using Dst.Core.Transactions;
 using Dst.Core.Wire;
+using Dst.Net.Server.Engine;
 using Dst.Nodes.Health;
 
 namespace Dst.Net.Server;
@@ -43,6 +44,7 @@ public sealed record ExportSettings
 internal sealed class Export : IDisposable
 {
     private readonly ExportVolume _volume;
+    private readonly long _creditBytes;
     private MarkKeeper? _marks;
 
     /// <summary>Makes engine threads that do not run yet.</summary>
@@ -57,7 +59,9 @@ internal sealed class Export : IDisposable
         MemoryBytes = memoryBytes;
         int engines = settings.Engines ?? int.Min(Environment.ProcessorCount, ServerLimits.DefaultEnginesMax);
         var ledger = new FlushLedger(volume.Nodes.Count, engines);
-        var plan = new EnginePlan(settings.Name, volume, ledger, memoryBytes / engines, IsReadOnly, reported);
+        int connections = ConnectionsOfEngine(settings, engines);
+        var plan = new EnginePlan(settings.Name, volume, ledger, memoryBytes / engines, connections, IsReadOnly, reported);
+        _creditBytes = memoryBytes - (engines * EngineThread.ConnectionBytes(connections));
         Engines = [.. Enumerable.Range(0, engines).Select(index => new EngineThread(plan, index))];
     }
 
@@ -85,7 +89,22 @@ internal sealed class Export : IDisposable
     private bool IsReadOnly => (_volume.Geometry.Capabilities & ExportCapabilities.ReadOnly) != ExportCapabilities.None;
 
     /// <summary>A node has lost writes (S-24). Any thread.</summary>
-    public bool IsPoisoned => _volume.Nodes.Any(node => node.Health is { State: not NodeHealthState.Live });
+    public bool IsPoisoned
+    {
+        get
+        {
+            for (int i = 0; i < _volume.Nodes.Count; i++)
+            {
+                // A node that is trusted for one flush has its mark still.
+                if (_volume.Nodes[i].Health is { State: not NodeHealthState.Live } || _volume.Marks?[i].IsPoisoned == true)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
 
     /// <summary>Starts the engine threads and the keeper of marks. The control thread that makes the export.</summary>
     /// <param name="record">What is on disk about it.</param>
@@ -170,10 +189,12 @@ internal sealed class Export : IDisposable
         _volume.Dispose();
     }
 
-    /// <summary>
-    /// What credits may be given out: blocks are powers of two, so data may take up to twice its length; connections take some for themselves.
-    /// </summary>
-    private long CreditBytes => long.Max(MemoryBytes / 2, Geometry.MaxRequestBytes);
+    /// <summary>What credits may be given out: blocks are powers of two, so data may take up to twice its length.</summary>
+    private long CreditBytes => long.Max(_creditBytes / 2, Geometry.MaxRequestBytes);
+
+    /// <summary>Connections of one engine thread when all that the export allows are there, and some that are on their way out.</summary>
+    internal static int ConnectionsOfEngine(ExportSettings settings, int engines) =>
+        ((settings.ConnectionsMax + settings.ReadersMax + engines - 1) / engines) + ServerLimits.LeavingMax;
 
     private static bool StopEngines(ReadOnlySpan<EngineThread> engines, int timeoutMs)
     {
