@@ -1,7 +1,7 @@
 using Dst.Core.Requests;
 using Dst.Core.Sessions.Client;
 using Dst.Net.Client;
-using Dst.Net.Server;
+using Dst.Net.Server.Engine;
 
 namespace Dst.Net.Tests.Client;
 
