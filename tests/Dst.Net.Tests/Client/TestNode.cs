@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Dst.Core.Sessions.Client;
 using Dst.Core.Specs;
 using Dst.Net.Client;
+using Dst.Net.Server;
 
 namespace Dst.Net.Tests.Client;
 
@@ -72,6 +73,9 @@ internal static class TestNode
             Log.Enqueue,
             waitMs);
     }
+
+    /// <summary>Memory for lanes that share connections: each of them needs credits for a longest request.</summary>
+    public static ExportSettings Roomy(TestServer server) => server.Settings() with { MemoryBytes = 128 << 20 };
 
     public static bool Waits(NetworkNode node, int timeoutMs) => node.WaitAttached(timeoutMs);
 
