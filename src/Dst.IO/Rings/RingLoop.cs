@@ -58,7 +58,8 @@ public sealed unsafe class RingLoop : IDisposable
     private readonly IRingClient[] _clients = new IRingClient[ClientsMax + 1];
     private readonly NativeBlock _wakeCount;
     private readonly int _wakeFd;
-    private ITurnEnd? _turnEnd;
+    private readonly ITurnEnd[] _turnEnds = new ITurnEnd[ClientsMax];
+    private int _turnEndCount;
     private int _clientCount = 1;
     private bool _stopped;
 
@@ -99,11 +100,19 @@ public sealed unsafe class RingLoop : IDisposable
     }
 
     /// <summary>
-    /// Says who is told of the end of each turn. Loop thread, before <see cref="Run"/>; one party of a loop.
+    /// Adds a party that is told of the end of each turn. Loop thread, before <see cref="Run"/>. Who was added last is
+    /// told first: a frontend, made after the nodes that it hands requests to, is done before they send what they have.
     /// </summary>
     /// <param name="turnEnd">Called once before the ring is entered.</param>
-    public void AtTurnEnd(ITurnEnd turnEnd) =>
-        _turnEnd = _turnEnd is null ? turnEnd : throw new RingException("a loop has one party that ends its turns");
+    public void AtTurnEnd(ITurnEnd turnEnd)
+    {
+        if (_turnEndCount == ClientsMax)
+        {
+            throw new RingException($"a loop has at most {ClientsMax} parties that end its turns");
+        }
+
+        _turnEnds[_turnEndCount++] = turnEnd;
+    }
 
     /// <summary>The user data of an operation of a client.</summary>
     /// <param name="client">Number from <see cref="Add"/>.</param>
@@ -117,7 +126,11 @@ public sealed unsafe class RingLoop : IDisposable
         long turnStart = Stopwatch.GetTimestamp();
         while (!_stopped)
         {
-            _turnEnd?.OnTurnEnd(turnStart);
+            for (int i = _turnEndCount - 1; i >= 0; i--)
+            {
+                _turnEnds[i].OnTurnEnd(turnStart);
+            }
+
             if (_stopped)
             {
                 break;
