@@ -268,7 +268,7 @@ internal sealed class ScriptedServer(Random random, bool writeBack, ushort reque
             default:
                 for (int i = 0; i < count; i++)
                 {
-                    int value = request.Header.Operation == Operation.Write ? request.Blocks[i] : 0;
+                    long value = request.Header.Operation == Operation.Write ? request.Blocks[i] : 0;
                     Store(first + i, value, request.Header.Flags);
                 }
 
