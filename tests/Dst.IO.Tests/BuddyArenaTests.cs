@@ -33,7 +33,8 @@ public sealed class BuddyArenaTests
                     int bytes = BuddyArena.BlockBytes(length);
                     Assert.True(bytes >= length && (block - Base) % bytes == 0);
                     Assert.True(block >= Base && block + bytes <= Base + Length);
-                    Assert.DoesNotContain(taken, other => block < other.Address + BuddyArena.BlockBytes(other.Asked) && other.Address < block + bytes);
+                    Assert.DoesNotContain(taken, other => block < other.Address + BuddyArena.BlockBytes(other.Asked)
+                        && other.Address < block + bytes);
                     taken.Add((block, length));
                 }
 

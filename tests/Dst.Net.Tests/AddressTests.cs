@@ -40,7 +40,8 @@ public sealed class AddressTests
     [Fact]
     public void A_list_allows_its_networks_only()
     {
-        Assert.True(AllowList.TryParse(["192.0.2.0/24", "2001:db8::/32", "198.51.100.7"], out AllowList? list, out string? error), error);
+        Assert.True(AllowList.TryParse(
+            ["192.0.2.0/24", "2001:db8::/32", "198.51.100.7"], out AllowList? list, out string? error), error);
         Assert.True(list.Allows(IPAddress.Parse("192.0.2.200")));
         Assert.False(list.Allows(IPAddress.Parse("192.0.3.1")));
         Assert.True(list.Allows(IPAddress.Parse("2001:db8:5::1")));
@@ -71,9 +72,11 @@ public sealed class AddressTests
         Assert.Equal(2, server.Host.Status().Listening.Count);
         server.Host.RemoveExport("c", false, 5_000);
         Assert.Single(server.Host.Status().Listening);
-        Assert.Throws<SocketException>(() => ScriptedClient.Connect(new IPEndPoint(IPAddress.Parse("127.0.0.2"), port)));
+        Assert.Throws<SocketException>(
+            () => ScriptedClient.Connect(new IPEndPoint(IPAddress.Parse("127.0.0.2"), port)));
 
-        string Seen(IPAddress address) => string.Concat(new[] { "a", "b", "c" }.Where(name => Sees(new IPEndPoint(address, port), name)));
+        string Seen(IPAddress address) =>
+            string.Concat(new[] { "a", "b", "c" }.Where(name => Sees(new IPEndPoint(address, port), name)));
     }
 
     [Fact]
@@ -85,7 +88,9 @@ public sealed class AddressTests
         Assert.True(AllowList.TryParse(["192.0.2.0/24"], out AllowList? elsewhere, out _));
         server.Add("mem:1M", server.Settings("all") with { Listen = [Address($"[::]:{port}")], Allow = onlyOne });
         server.Add("mem:1M", server.Settings("one") with { Listen = [Address($"127.0.0.1:{port}")] });
-        server.Add("mem:1M", server.Settings("far") with { Listen = [Address($"127.0.0.1:{port}")], Allow = elsewhere });
+        server.Add(
+            "mem:1M",
+            server.Settings("far") with { Listen = [Address($"127.0.0.1:{port}")], Allow = elsewhere });
         Assert.Single(server.Host.Status().Listening);
         IPEndPoint first = new(IPAddress.Loopback, port);
         Assert.True(Sees(first, "all"));
@@ -108,10 +113,12 @@ public sealed class AddressTests
         Assert.Contains("cannot listen", Refusal(other.LocalEndPoint!.ToString()!), StringComparison.Ordinal);
         Assert.Empty(server.Host.Status().Exports);
         server.Add("mem:1M");
-        Assert.Contains("already", Assert.Throws<ServerException>(() => server.Add("mem:1M")).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "already", Assert.Throws<ServerException>(() => server.Add("mem:1M")).Message, StringComparison.Ordinal);
 
         string Refusal(string address) =>
-            Assert.Throws<ServerException>(() => server.Add("mem:1M", server.Settings() with { Listen = [Address(address)] })).Message;
+            Assert.Throws<ServerException>(
+                () => server.Add("mem:1M", server.Settings() with { Listen = [Address(address)] })).Message;
     }
 
     private static bool Sees(IPEndPoint endPoint, string export)

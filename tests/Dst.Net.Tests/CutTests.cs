@@ -4,7 +4,7 @@ using Dst.Core.Wire;
 
 namespace Dst.Net.Tests;
 
-/// <summary>Connections that end anywhere, and the client that comes back with the same ids (S-10 to S-12).</summary>
+/// <summary>Connections that end anywhere, and the client that comes back with the same ids (S-10, S-11).</summary>
 public sealed class CutTests
 {
     private const int Length = 4096;
@@ -57,7 +57,8 @@ public sealed class CutTests
             Cut(before, reset: random.Next(2) == 0);
 
             using ScriptedClient after = ScriptedClient.Live(server.EndPoint, TestServer.Name, before.Epoch);
-            HashSet<int> done = [.. after.Completed.Where(entry => entry.Sequence == sequence).Select(entry => (int)entry.Slot)];
+            HashSet<int> done =
+                [.. after.Completed.Where(entry => entry.Sequence == sequence).Select(entry => (int)entry.Slot)];
             for (ushort slot = 0; slot < Slots; slot++)
             {
                 // Those that are known to be done are sent again now and then, and answered from the table.
@@ -69,7 +70,8 @@ public sealed class CutTests
 
             for (ushort slot = 0; slot < Slots; slot++)
             {
-                Assert.Equal(content[slot], after.Read((ushort)(Slots - 1 - slot), sequence + 1, slot * Length, Length));
+                Assert.Equal(
+                    content[slot], after.Read((ushort)(Slots - 1 - slot), sequence + 1, slot * Length, Length));
             }
 
             epoch = after.Epoch;

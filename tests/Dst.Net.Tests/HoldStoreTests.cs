@@ -11,17 +11,18 @@ public sealed class HoldStoreTests : IDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("dst-hold").FullName;
 
     private static Gen<HoldRecord> Records =>
-        Gen.Select(Gen.ULong, Gen.ULong, Gen.Bool, Gen.UInt, Gen.String, Gen.Bool, (granted, used, held, index, name, mixed) => new HoldRecord
-        {
-            Granted = granted,
-            Used = used,
-            Held = held,
-            Holder = new DeviceId(new UInt128(used, granted), index),
-            First = granted ^ used,
-            Incarnation = ~granted,
-            MixedWriters = mixed,
-            HolderName = new WireText(name),
-        });
+        Gen.Select(Gen.ULong, Gen.ULong, Gen.Bool, Gen.UInt, Gen.String, Gen.Bool,
+            (granted, used, held, index, name, mixed) => new HoldRecord
+            {
+                Granted = granted,
+                Used = used,
+                Held = held,
+                Holder = new DeviceId(new UInt128(used, granted), index),
+                First = granted ^ used,
+                Incarnation = ~granted,
+                MixedWriters = mixed,
+                HolderName = new WireText(name),
+            });
 
     [Fact]
     public void What_is_written_is_read() => Records.Sample(record =>
@@ -33,7 +34,8 @@ public sealed class HoldStoreTests : IDisposable
     });
 
     [Fact]
-    public void Every_damaged_byte_is_noticed() => Gen.Select(Records, Gen.Int[0, FileHoldStore.RecordBytes - 1], Gen.Byte[1, 255]).Sample((record, at, bits) =>
+    public void Every_damaged_byte_is_noticed() =>
+        Gen.Select(Records, Gen.Int[0, FileHoldStore.RecordBytes - 1], Gen.Byte[1, 255]).Sample((record, at, bits) =>
     {
         Span<byte> bytes = stackalloc byte[FileHoldStore.RecordBytes];
         FileHoldStore.Encode(in record, bytes);

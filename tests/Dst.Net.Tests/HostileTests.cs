@@ -14,7 +14,8 @@ public sealed class HostileTests
     {
         using TestServer server = new();
         server.Add("mem:1M");
-        foreach (FrameKind kind in new[] { FrameKind.Begin, FrameKind.Ping, FrameKind.Pong, FrameKind.Goodbye, FrameKind.BeginOk })
+        FrameKind[] kinds = [FrameKind.Begin, FrameKind.Ping, FrameKind.Pong, FrameKind.Goodbye, FrameKind.BeginOk];
+        foreach (FrameKind kind in kinds)
         {
             using ScriptedClient client = ScriptedClient.Connect(server.EndPoint);
             client.SendPlain(kind, kind is FrameKind.Begin or FrameKind.BeginOk ? 1UL : 0UL);
@@ -133,7 +134,9 @@ public sealed class HostileTests
             if (i % 2 == 0)
             {
                 // A header that is right up to its end, so that what lies behind is looked at.
-                FrameCodec.Write(new FrameHeader { Kind = (FrameKind)random.Next(1, 16), Epoch = 1, BodyBytes = (uint)random.Next(0, 5000) }, Grown(ref bytes));
+                var kind = (FrameKind)random.Next(1, 16);
+                FrameHeader header = new() { Kind = kind, Epoch = 1, BodyBytes = (uint)random.Next(0, 5000) };
+                FrameCodec.Write(in header, Grown(ref bytes));
             }
 
             try
@@ -219,7 +222,8 @@ public sealed class HostileTests
     {
         using TestServer server = new();
         server.Add("zero:1G", server.Settings(engines: 1));
-        using ScriptedClient greedy = ScriptedClient.Live(server.EndPoint, TestServer.Name, with: c => c.Wanted = new CreditGrant(1, 16, 1 << 20));
+        using ScriptedClient greedy = ScriptedClient.Live(
+            server.EndPoint, TestServer.Name, with: c => c.Wanted = new CreditGrant(1, 16, 1 << 20));
         using ScriptedClient reader = ScriptedClient.Connect(server.EndPoint);
         reader.Greet();
         Assert.Equal(FrameKind.AttachOk, reader.Attach(TestServer.Name, access: AccessKind.ReadOnly).Kind);

@@ -37,7 +37,9 @@ public sealed class PoisonTests
 
     private static string MarksOf(TestServer server) => Path.Join(server.Folder, "marks");
 
-    /// <summary>A client writes, the server goes away, its disk turns out to have lost writes, the client comes back.</summary>
+    /// <summary>
+    /// A client writes, the server goes away, its disk turns out to have lost writes, the client comes back.
+    /// </summary>
     private static ScriptedClient PoisonedUnder(TestServer server, CacheMode cache)
     {
         string marksPath = MarksOf(server);

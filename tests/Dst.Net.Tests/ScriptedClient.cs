@@ -51,7 +51,8 @@ internal sealed class ScriptedClient : IDisposable
 
     public static ScriptedClient Connect(EndPoint endPoint)
     {
-        Socket socket = new(endPoint.AddressFamily, SocketType.Stream, endPoint is IPEndPoint ? ProtocolType.Tcp : ProtocolType.Unspecified);
+        ProtocolType protocol = endPoint is IPEndPoint ? ProtocolType.Tcp : ProtocolType.Unspecified;
+        Socket socket = new(endPoint.AddressFamily, SocketType.Stream, protocol);
         socket.Connect(endPoint);
         if (endPoint is IPEndPoint)
         {
@@ -62,7 +63,8 @@ internal sealed class ScriptedClient : IDisposable
     }
 
     /// <summary>HELLO, ATTACH, ATTACH_OK, BEGIN, BEGIN_OK.</summary>
-    public static ScriptedClient Live(EndPoint endPoint, string export, ulong replaces = 0, Action<ScriptedClient>? with = null)
+    public static ScriptedClient Live(
+        EndPoint endPoint, string export, ulong replaces = 0, Action<ScriptedClient>? with = null)
     {
         ScriptedClient client = Connect(endPoint);
         with?.Invoke(client);
@@ -112,7 +114,8 @@ internal sealed class ScriptedClient : IDisposable
     public void SendAttach(in AttachMessage message) => Send(_frame.AsSpan(0, MessageCodec.Write(in message, _frame)));
 
     /// <summary>ATTACH, then everything up to its answer.</summary>
-    public Frame Attach(string export, ulong replaces = 0, AccessKind access = AccessKind.ReadWrite, bool takeOver = false)
+    public Frame Attach(
+        string export, ulong replaces = 0, AccessKind access = AccessKind.ReadWrite, bool takeOver = false)
     {
         AttachMessage message = AttachOf(export, replaces, access);
         message.TakeOver = takeOver;
@@ -133,7 +136,8 @@ internal sealed class ScriptedClient : IDisposable
                 case FrameKind.Completed:
                     for (int i = 0; i < frame.Body.Length / WireLimits.CompletedEntryBytes; i++)
                     {
-                        Assert.Equal(WireError.None, MessageCodec.TryReadCompleted(frame.Body, i, out CompletedEntry entry));
+                        Assert.Equal(
+                            WireError.None, MessageCodec.TryReadCompleted(frame.Body, i, out CompletedEntry entry));
                         Completed.Add(entry);
                     }
 
@@ -179,19 +183,26 @@ internal sealed class ScriptedClient : IDisposable
     public void SendPlain(FrameKind kind, ulong epoch, ulong sequence = 0) =>
         Send(_frame.AsSpan(0, MessageCodec.WritePlain(kind, epoch, sequence, _frame)));
 
-    public FrameHeader Request(Operation operation, ushort slot, ulong sequence, long offset, int length, FrameFlags flags = FrameFlags.None) => new()
-    {
-        Kind = FrameKind.Request,
-        Operation = operation,
-        Flags = flags,
-        Epoch = Epoch,
-        Slot = slot,
-        Sequence = sequence,
-        OffsetBytes = (ulong)offset,
-        LengthBytes = (ulong)length,
-    };
+    public FrameHeader Request(
+        Operation operation,
+        ushort slot,
+        ulong sequence,
+        long offset,
+        int length,
+        FrameFlags flags = FrameFlags.None) => new()
+        {
+            Kind = FrameKind.Request,
+            Operation = operation,
+            Flags = flags,
+            Epoch = Epoch,
+            Slot = slot,
+            Sequence = sequence,
+            OffsetBytes = (ulong)offset,
+            LengthBytes = (ulong)length,
+        };
 
-    public byte[] WriteFrame(ushort slot, ulong sequence, long offset, ReadOnlySpan<byte> data, FrameFlags flags = FrameFlags.None)
+    public byte[] WriteFrame(
+        ushort slot, ulong sequence, long offset, ReadOnlySpan<byte> data, FrameFlags flags = FrameFlags.None)
     {
         FrameHeader header = Request(Operation.Write, slot, sequence, offset, data.Length, flags);
         int table = DataChecksum.TableBytes(Checksum, data.Length);
@@ -203,10 +214,12 @@ internal sealed class ScriptedClient : IDisposable
         return frame;
     }
 
-    public void SendWrite(ushort slot, ulong sequence, long offset, ReadOnlySpan<byte> data, FrameFlags flags = FrameFlags.None) =>
+    public void SendWrite(
+        ushort slot, ulong sequence, long offset, ReadOnlySpan<byte> data, FrameFlags flags = FrameFlags.None) =>
         Send(WriteFrame(slot, sequence, offset, data, flags));
 
-    public void SendRequest(Operation operation, ushort slot, ulong sequence, long offset, int length, FrameFlags flags = FrameFlags.None)
+    public void SendRequest(
+        Operation operation, ushort slot, ulong sequence, long offset, int length, FrameFlags flags = FrameFlags.None)
     {
         FrameHeader header = Request(operation, slot, sequence, offset, length, flags);
         FrameCodec.Write(in header, _header);
@@ -223,7 +236,9 @@ internal sealed class ScriptedClient : IDisposable
     {
         SendRequest(Operation.Read, slot, sequence, offset, length);
         Frame reply = Receive();
-        Assert.Equal((FrameKind.Reply, slot, sequence, (ushort)0), (reply.Kind, reply.Header.Slot, reply.Header.Sequence, reply.Header.Status));
+        Assert.Equal(
+            (FrameKind.Reply, slot, sequence, (ushort)0),
+            (reply.Kind, reply.Header.Slot, reply.Header.Sequence, reply.Header.Status));
         return DataOf(reply);
     }
 
@@ -237,7 +252,13 @@ internal sealed class ScriptedClient : IDisposable
         return data;
     }
 
-    public DstStatus Other(Operation operation, ushort slot, ulong sequence, long offset = 0, int length = 0, FrameFlags flags = FrameFlags.None)
+    public DstStatus Other(
+        Operation operation,
+        ushort slot,
+        ulong sequence,
+        long offset = 0,
+        int length = 0,
+        FrameFlags flags = FrameFlags.None)
     {
         SendRequest(operation, slot, sequence, offset, length, flags);
         return ReceiveReply(slot, sequence);

@@ -125,7 +125,8 @@ public sealed class SessionTests
     {
         using TestServer server = new();
         server.Add("mem:1M");
-        using ScriptedClient first = ScriptedClient.Live(server.EndPoint, TestServer.Name, with: c => c.Wanted = new CreditGrant(3, 16, 1 << 20));
+        using ScriptedClient first = ScriptedClient.Live(
+            server.EndPoint, TestServer.Name, with: c => c.Wanted = new CreditGrant(3, 16, 1 << 20));
         Assert.Equal(3, first.Granted.Credits.Connections);
         using ScriptedClient second = ScriptedClient.Connect(server.EndPoint);
         second.Greet();

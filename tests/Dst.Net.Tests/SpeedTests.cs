@@ -8,7 +8,10 @@ using Dst.Net.Server.Engine;
 
 namespace Dst.Net.Tests;
 
-/// <summary>Requests a second over one loopback connection, from a client that sends what it may in one go. For people, not for a verdict.</summary>
+/// <summary>
+/// Requests a second over one loopback connection, from a client that sends what it may in one go. For people, not for
+/// a verdict.
+/// </summary>
 public sealed class SpeedTests
 {
     private const int RunMs = 4_000;
@@ -28,19 +31,22 @@ public sealed class SpeedTests
         probe.Dispose();
         Assert.True(ListenAddress.TryParse(endPoint.ToString(), out ListenAddress? address, out _));
         server.Add("zero:1G", server.Settings(engines: 1) with { Listen = [address], MemoryBytes = 128 << 20 });
-        using ScriptedClient client = ScriptedClient.Live(endPoint, TestServer.Name, with: c => c.Wanted = new CreditGrant(1, (ushort)depth, 16 << 20));
+        using ScriptedClient client = ScriptedClient.Live(
+            endPoint, TestServer.Name, with: c => c.Wanted = new CreditGrant(1, (ushort)depth, 16 << 20));
         long done = Run(client, operation, length, depth, out double seconds);
-        double microsPerSend = server.Count(NetCounter.BytesReceived);
         TestContext.Current.TestOutputHelper!.WriteLine(
-            $"{operation} {length} depth {depth}: {done / seconds:F0} requests/s, {done * (double)length / seconds / 1e6:F0} MB/s, "
-            + $"{(double)done / server.Count(NetCounter.Sends):F1} replies in a send, {microsPerSend / server.Count(NetCounter.Receives):F0} bytes in a receive");
+            $"{operation} {length} depth {depth}: {done / seconds:F0} requests/s, "
+            + $"{done * (double)length / seconds / 1e6:F0} MB/s, "
+            + $"{(double)done / server.Count(NetCounter.Sends):F1} replies in a send, "
+            + $"{(double)server.Count(NetCounter.BytesReceived) / server.Count(NetCounter.Receives):F0} bytes in a receive");
         Assert.True(done > 0);
     }
 
     private static long Run(ScriptedClient client, Operation operation, int length, int depth, out double seconds)
     {
         Socket socket = client.Socket;
-        byte[] frame = operation == Operation.Write ? client.WriteFrame(0, 1, 0, new byte[length]) : new byte[WireLimits.HeaderBytes];
+        byte[] frame = operation == Operation.Write ? client.WriteFrame(0, 1, 0, new byte[length])
+            : new byte[WireLimits.HeaderBytes];
         byte[] batch = new byte[frame.Length * depth];
         for (int i = 0; i < depth; i++)
         {
@@ -58,7 +64,8 @@ public sealed class SpeedTests
         {
             for (int i = 0; i < readyCount; i++)
             {
-                FrameHeader header = client.Request(operation, ready[i], ++sequences[ready[i]], ready[i] * (long)length, length);
+                FrameHeader header =
+                    client.Request(operation, ready[i], ++sequences[ready[i]], ready[i] * (long)length, length);
                 header.BodyBytes = (uint)(frame.Length - WireLimits.HeaderBytes);
                 FrameCodec.Write(in header, batch.AsSpan(i * frame.Length));
             }
@@ -71,7 +78,8 @@ public sealed class SpeedTests
                 int at = 0;
                 while (have - at >= WireLimits.HeaderBytes)
                 {
-                    Assert.Equal(WireError.None, FrameCodec.TryRead(received.AsSpan(at, have - at), out FrameHeader reply));
+                    Assert.Equal(
+                        WireError.None, FrameCodec.TryRead(received.AsSpan(at, have - at), out FrameHeader reply));
                     int total = WireLimits.HeaderBytes + (int)reply.BodyBytes;
                     if (have - at < total)
                     {

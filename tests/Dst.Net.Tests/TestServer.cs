@@ -14,7 +14,9 @@ using Dst.Nodes.Marks;
 
 namespace Dst.Net.Tests;
 
-/// <summary>A server on a Unix socket in a folder of its own; may be stopped and started again over the same state.</summary>
+/// <summary>
+/// A server on a Unix socket in a folder of its own; may be stopped and started again over the same state.
+/// </summary>
 internal sealed class TestServer : IDisposable
 {
     public const string Name = "disk1";
@@ -52,7 +54,14 @@ internal sealed class TestServer : IDisposable
     public ExportSettings Settings(string name = Name, CacheMode cache = CacheMode.WriteThrough, int engines = 2)
     {
         Assert.True(ListenAddress.TryParse("unix:" + SocketPath, out ListenAddress? address, out string? error), error);
-        return new ExportSettings { Name = name, Identity = Identity, Cache = cache, Listen = [address], Engines = engines };
+        return new ExportSettings
+        {
+            Name = name,
+            Identity = Identity,
+            Cache = cache,
+            Listen = [address],
+            Engines = engines,
+        };
     }
 
     public void Add(string spec, ExportSettings? settings = null, bool readOnly = false) =>
@@ -63,7 +72,8 @@ internal sealed class TestServer : IDisposable
     public ExportVolume Volume(bool readOnly, NodeMarks? marks, params string[] specs)
     {
         ExportSignals signals = new();
-        List<Node> nodes = [.. specs.Select(spec => Open(spec.Replace("~", _folder, StringComparison.Ordinal), signals))];
+        List<Node> nodes =
+            [.. specs.Select(spec => Open(spec.Replace("~", _folder, StringComparison.Ordinal), signals))];
         NodeProperties[] properties =
         [
             .. nodes.Select(node => new NodeProperties

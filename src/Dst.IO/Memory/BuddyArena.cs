@@ -3,9 +3,9 @@ using System.Numerics;
 namespace Dst.IO.Memory;
 
 /// <summary>
-/// Blocks of 4 KiB times a power of two out of one run of memory that is there from the start: what requests of different lengths share without
-/// allocating. A block that comes back joins its free neighbour, so that long blocks can be had again. Each step is bounded by the number of sizes.
-/// One thread.
+/// Blocks of 4 KiB times a power of two out of one run of memory that is there from the start: what requests of
+/// different lengths share without allocating. A block that comes back joins its free neighbour, so that long blocks
+/// can be had again. Each step is bounded by the number of sizes. One thread.
 /// </summary>
 public sealed class BuddyArena
 {

@@ -4,7 +4,8 @@ using Dst.IO.Memory;
 namespace Dst.IO.Rings;
 
 /// <summary>
-/// Wakes its loop in even steps while somebody wants it to; sleeps otherwise, so that an idle loop costs nothing. Loop thread only.
+/// Wakes its loop in even steps while somebody wants it to; sleeps otherwise, so that an idle loop costs nothing. Loop
+/// thread only.
 /// </summary>
 public sealed unsafe class LoopTicker : IRingClient, IDisposable
 {
@@ -17,7 +18,9 @@ public sealed unsafe class LoopTicker : IRingClient, IDisposable
     /// <summary>Makes a ticker that sleeps. Before the loop runs.</summary>
     /// <param name="loop">The loop.</param>
     /// <param name="everyMs">Milliseconds between two ticks, at least 1.</param>
-    /// <param name="tick">Gets the time of the turn in ticks; false lets the ticker sleep until <see cref="Start"/>.</param>
+    /// <param name="tick">
+    /// Gets the time of the turn in ticks; false lets the ticker sleep until <see cref="Start"/>.
+    /// </param>
     public LoopTicker(RingLoop loop, int everyMs, Func<long, bool> tick)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(everyMs);

@@ -23,8 +23,8 @@ public interface IRingClient
 public interface ITurnEnd
 {
     /// <summary>
-    /// All completions of this turn were handed out; what is submitted here goes to the kernel with the rest of the turn. That is
-    /// where replies which became ready together are sent together.
+    /// All completions of this turn were handed out; what is submitted here goes to the kernel with the rest of the
+    /// turn. That is where replies which became ready together are sent together.
     /// </summary>
     /// <param name="nowTicks">Time of this turn of the loop.</param>
     void OnTurnEnd(long nowTicks);

@@ -3,8 +3,8 @@ using System.Numerics;
 namespace Dst.IO.Rings;
 
 /// <summary>
-/// A bounded queue from one thread to one other, without locks: the way between a loop and the thread that directs it. Allocates nothing after
-/// construction.
+/// A bounded queue from one thread to one other, without locks: the way between a loop and the thread that directs it.
+/// Allocates nothing after construction.
 /// </summary>
 /// <typeparam name="T">What is handed over.</typeparam>
 public sealed class SpscRing<T>

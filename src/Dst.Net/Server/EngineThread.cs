@@ -17,11 +17,18 @@ namespace Dst.Net.Server;
 /// <param name="ReadOnly">Changes are refused.</param>
 /// <param name="Reported">Wakes the session thread.</param>
 internal sealed record EnginePlan(
-    string Name, ExportVolume Volume, FlushLedger Ledger, long MemoryBytes, int ConnectionsMax, bool ReadOnly, Action Reported);
+    string Name,
+    ExportVolume Volume,
+    FlushLedger Ledger,
+    long MemoryBytes,
+    int ConnectionsMax,
+    bool ReadOnly,
+    Action Reported);
 
 /// <summary>
-/// One engine thread of an export: it makes its ring, its end of the volume and its payload memory itself, since all of them belong to the thread that
-/// made them (U-02), then serves the connections it is handed until it is told to stop and the last request has left the disk.
+/// One engine thread of an export: it makes its ring, its end of the volume and its payload memory itself, since all of
+/// them belong to the thread that made them (U-02), then serves the connections it is handed until it is told to stop
+/// and the last request has left the disk.
 /// </summary>
 internal sealed class EngineThread
 {
@@ -125,7 +132,8 @@ internal sealed class EngineThread
         }
         catch (Exception e)
         {
-            // Clients would wait for ever for what this thread owes them: end now, loudly; they attach anew to the next process.
+            // Clients would wait for ever for what this thread owes them: end now, loudly; they attach anew to the next
+            // process.
             Environment.FailFast($"export {_plan.Name}: engine {_index} died: {e.Message}", e);
         }
     }
@@ -143,7 +151,8 @@ internal sealed class EngineThread
         using NativeBlock payload = NativeBlock.Allocate(payloadBytes, $"payload of {_plan.Name}", locked: true);
         using NativeBlock staging = NativeBlock.Allocate(connectionBytes, $"connections of {_plan.Name}", locked: true);
         var connections = new BuddyArena(staging.Address, connectionBytes, ServerLimits.StagingBytes);
-        using var tags = new TagPool(Tags, maxRequestBytes, new BuddyArena(payload.Address, payloadBytes, blockMaxBytes));
+        using var tags =
+            new TagPool(Tags, maxRequestBytes, new BuddyArena(payload.Address, payloadBytes, blockMaxBytes));
         Ring ring = Ring.Create(new RingOptions
         {
             SubmissionEntries = 1024,

@@ -6,8 +6,8 @@ using Dst.Nodes.Marks;
 namespace Dst.Net.Server;
 
 /// <summary>
-/// How the nodes of an export reach those who must be woken before these exist: nodes are opened first and get its two methods; the export
-/// connects them when it is made. Any thread.
+/// How the nodes of an export reach those who must be woken before these exist: nodes are opened first and get its two
+/// methods; the export connects them when it is made. Any thread.
 /// </summary>
 public sealed class ExportSignals
 {
@@ -27,7 +27,9 @@ public sealed class ExportSignals
     }
 }
 
-/// <summary>What an export serves. The export owns it from <see cref="ServerHost.AddExport"/> on, when that succeeds.</summary>
+/// <summary>
+/// What an export serves. The export owns it from <see cref="ServerHost.AddExport"/> on, when that succeeds.
+/// </summary>
 public sealed record ExportVolume : IDisposable
 {
     /// <summary>The nodes in the order of the map; disposed with the export.</summary>
@@ -39,7 +41,9 @@ public sealed record ExportVolume : IDisposable
     /// <summary>Size and limits as clients are told.</summary>
     public required ExportGeometry Geometry { get; init; }
 
-    /// <summary>Error marks of the nodes (C-16), open; null where no node can lose anything. Disposed with the export.</summary>
+    /// <summary>
+    /// Error marks of the nodes (C-16), open; null where no node can lose anything. Disposed with the export.
+    /// </summary>
     public NodeMarks? Marks { get; init; }
 
     /// <summary>What the nodes were given to wake others with.</summary>
@@ -50,14 +54,18 @@ public sealed record ExportVolume : IDisposable
     /// <param name="nodes">The nodes in the plan's order.</param>
     /// <param name="signals">What the nodes were opened with.</param>
     /// <param name="marks">Error marks of the nodes, or null.</param>
-    public static ExportVolume From(GeometryPlan plan, IReadOnlyList<Node> nodes, ExportSignals signals, NodeMarks? marks) => new()
+    public static ExportVolume From(
+        GeometryPlan plan, IReadOnlyList<Node> nodes, ExportSignals signals, NodeMarks? marks)
     {
-        Nodes = nodes,
-        Map = plan.CreateMap(),
-        Geometry = GeometryOf(plan),
-        Marks = marks,
-        Signals = signals,
-    };
+        return new ExportVolume
+        {
+            Nodes = nodes,
+            Map = plan.CreateMap(),
+            Geometry = GeometryOf(plan),
+            Marks = marks,
+            Signals = signals,
+        };
+    }
 
     /// <summary>Closes nodes and marks.</summary>
     public void Dispose()
@@ -74,7 +82,8 @@ public sealed record ExportVolume : IDisposable
         ExportCapabilities capabilities = plan.ReadOnly ? ExportCapabilities.ReadOnly : ExportCapabilities.None;
         capabilities |= plan.MaxDiscardBytes > 0 ? ExportCapabilities.Discard : ExportCapabilities.None;
         capabilities |= plan.MaxWriteZeroesBytes > 0 ? ExportCapabilities.WriteZeroes : ExportCapabilities.None;
-        long changeBytes = long.Min(long.Max(plan.MaxDiscardBytes, plan.MaxWriteZeroesBytes), WireLimits.ChangeMaxBytes);
+        long changeBytes =
+            long.Min(long.Max(plan.MaxDiscardBytes, plan.MaxWriteZeroesBytes), WireLimits.ChangeMaxBytes);
         changeBytes -= changeBytes % plan.BlockSizeBytes;
         return new ExportGeometry(
             (ulong)plan.SizeBytes,

@@ -26,8 +26,8 @@ public interface IHoldStore
 }
 
 /// <summary>
-/// Hold records as files of one folder, NAME.hold: written beside, synced, renamed, folder synced, so that a power cut leaves the old record or
-/// the new one (S-03).
+/// Hold records as files of one folder, NAME.hold: written beside, synced, renamed, folder synced, so that a power cut
+/// leaves the old record or the new one (S-03).
 /// </summary>
 /// <param name="folder">The folder; it exists.</param>
 public sealed class FileHoldStore(string folder) : IHoldStore
@@ -75,8 +75,8 @@ public sealed class FileHoldStore(string folder) : IHoldStore
         Encode(in record, bytes);
         string path = PathOf(export);
         string temporary = path + ".new";
-        int fd = Libc.Open(
-            temporary, LinuxAbi.O_WRONLY | LinuxAbi.O_CREAT | LinuxAbi.O_TRUNC | LinuxAbi.O_NOFOLLOW | LinuxAbi.O_CLOEXEC, Mode);
+        int flags = LinuxAbi.O_WRONLY | LinuxAbi.O_CREAT | LinuxAbi.O_TRUNC | LinuxAbi.O_NOFOLLOW | LinuxAbi.O_CLOEXEC;
+        int fd = Libc.Open(temporary, flags, Mode);
         if (fd < 0)
         {
             return fd;
@@ -136,7 +136,8 @@ public sealed class FileHoldStore(string folder) : IHoldStore
             First = BinaryPrimitives.ReadUInt64LittleEndian(bytes[32..]),
             Incarnation = BinaryPrimitives.ReadUInt64LittleEndian(bytes[40..]),
             Holder = new DeviceId(
-                BinaryPrimitives.ReadUInt128BigEndian(bytes[48..]), BinaryPrimitives.ReadUInt32LittleEndian(bytes[64..])),
+                BinaryPrimitives.ReadUInt128BigEndian(bytes[48..]),
+                BinaryPrimitives.ReadUInt32LittleEndian(bytes[64..])),
             HolderName = new WireText(bytes.Slice(NameAt, bytes[13])),
         };
         return true;

@@ -6,7 +6,10 @@ using Dst.Core.Wire;
 
 namespace Dst.Net.Server;
 
-/// <summary>An address that an export is reached by: a TCP address with port, or the path of a Unix socket. Immutable; any thread.</summary>
+/// <summary>
+/// An address that an export is reached by: a TCP address with port, or the path of a Unix socket. Immutable; any
+/// thread.
+/// </summary>
 public sealed record ListenAddress
 {
     /// <summary>Longest path of a Unix socket that the kernel takes.</summary>
@@ -20,8 +23,11 @@ public sealed record ListenAddress
         Path = path;
     }
 
-    /// <summary>Where an export without an address of its own is reached: loopback, which every local user can use.</summary>
-    public static ListenAddress Default { get; } = new(new IPEndPoint(IPAddress.Loopback, WireLimits.DefaultPort), null);
+    /// <summary>
+    /// Where an export without an address of its own is reached: loopback, which every local user can use.
+    /// </summary>
+    public static ListenAddress Default { get; } =
+        new(new IPEndPoint(IPAddress.Loopback, WireLimits.DefaultPort), null);
 
     /// <summary>The TCP address; null for a Unix socket.</summary>
     public IPEndPoint? EndPoint { get; }
@@ -33,27 +39,33 @@ public sealed record ListenAddress
     public bool IsLocal => EndPoint is null || IPAddress.IsLoopback(EndPoint.Address);
 
     /// <summary>True for every address of the host.</summary>
-    public bool IsWildcard => EndPoint is not null && (EndPoint.Address.Equals(IPAddress.Any) || EndPoint.Address.Equals(IPAddress.IPv6Any));
+    public bool IsWildcard => EndPoint is not null
+        && (EndPoint.Address.Equals(IPAddress.Any) || EndPoint.Address.Equals(IPAddress.IPv6Any));
 
     /// <summary>Reads ADDR, ADDR:PORT, [IPV6]:PORT or unix:/PATH.</summary>
     /// <param name="text">From an operator.</param>
     /// <param name="address">The address.</param>
     /// <param name="error">Why it is none, one line.</param>
-    public static bool TryParse(string text, [NotNullWhen(true)] out ListenAddress? address, [NotNullWhen(false)] out string? error)
+    public static bool TryParse(
+        string text, [NotNullWhen(true)] out ListenAddress? address, [NotNullWhen(false)] out string? error)
     {
         address = null;
         if (text.StartsWith(UnixPrefix, StringComparison.Ordinal))
         {
             string path = text[UnixPrefix.Length..];
             error = !path.StartsWith('/') ? $"{text}: the path of a Unix socket begins with /"
-                : System.Text.Encoding.UTF8.GetByteCount(path) > PathMaxBytes ? $"{text}: a path of a Unix socket has at most {PathMaxBytes} bytes"
+                : System.Text.Encoding.UTF8.GetByteCount(path) > PathMaxBytes
+                    ? $"{text}: a path of a Unix socket has at most {PathMaxBytes} bytes"
                 : null;
             address = error is null ? new ListenAddress(null, path) : null;
             return error is null;
         }
 
-        bool hasPort = text.StartsWith('[') ? text.Contains("]:", StringComparison.Ordinal) : text.Count(c => c == ':') == 1;
-        string full = hasPort ? text : string.Create(CultureInfo.InvariantCulture, $"{(IsBareIPv6(text) ? $"[{text}]" : text)}:{WireLimits.DefaultPort}");
+        bool hasPort =
+            text.StartsWith('[') ? text.Contains("]:", StringComparison.Ordinal) : text.Count(c => c == ':') == 1;
+        string full = hasPort ? text
+            : string.Create(
+                CultureInfo.InvariantCulture, $"{(IsBareIPv6(text) ? $"[{text}]" : text)}:{WireLimits.DefaultPort}");
         if (!IPEndPoint.TryParse(full, out IPEndPoint? endPoint) || (hasPort && text.EndsWith(':')))
         {
             error = $"{text}: no address; write ADDR:PORT, [IPV6]:PORT or unix:/PATH, with numbers, not names";
@@ -114,7 +126,8 @@ public sealed class AllowList
     /// <param name="texts">From an operator.</param>
     /// <param name="list">The list.</param>
     /// <param name="error">Why it is none, one line.</param>
-    public static bool TryParse(IEnumerable<string> texts, [NotNullWhen(true)] out AllowList? list, [NotNullWhen(false)] out string? error)
+    public static bool TryParse(
+        IEnumerable<string> texts, [NotNullWhen(true)] out AllowList? list, [NotNullWhen(false)] out string? error)
     {
         list = null;
         List<IPNetwork> networks = [];

@@ -27,6 +27,9 @@ internal sealed class Listener : IDisposable
     /// <summary>The address it has, with its real port; null for a Unix socket.</summary>
     public IPEndPoint? Bound { get; }
 
+    /// <summary>Its address, with its real port, for people.</summary>
+    public string Name => Bound?.ToString() ?? Address.ToString();
+
     /// <summary>Descriptor.</summary>
     public int Fd { get; }
 
@@ -53,7 +56,8 @@ internal sealed class Listener : IDisposable
         catch (Exception e) when (e is SocketException or IOException or UnauthorizedAccessException)
         {
             socket?.Dispose();
-            throw new ServerException($"{address}: cannot listen: {e.Message}; is another program there, and does the address exist?");
+            throw new ServerException(
+                $"{address}: cannot listen: {e.Message}; is another program there, and does the address exist?");
         }
     }
 
@@ -113,7 +117,8 @@ internal sealed class Listener : IDisposable
 }
 
 /// <summary>
-/// The sockets of a server. Addresses are asked for as often as exports want them; one socket serves all that it covers. Session thread.
+/// The sockets of a server. Addresses are asked for as often as exports want them; one socket serves all that it
+/// covers. Session thread.
 /// </summary>
 internal sealed class ListenerSet
 {
@@ -186,7 +191,8 @@ internal sealed class ListenerSet
         if (address.IsWildcard && _open.Exists(listener => address.Covers(listener.Address)))
         {
             throw new ServerException(
-                $"{address}: exports already use single addresses with this port; remove them first, or use another port");
+                $"{address}: exports already use single addresses with this port; "
+                + "remove them first, or use another port");
         }
 
         Listener listener = Listener.Open(address);

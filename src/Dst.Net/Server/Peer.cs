@@ -76,7 +76,9 @@ internal sealed class Peer
     /// <summary>What rate limits of the log go by: the client's host.</summary>
     public string Host => Remote?.Address.ToString() ?? "unix";
 
-    /// <summary>The export whose session knows it; null before ATTACH or JOIN, and after the session has closed it.</summary>
+    /// <summary>
+    /// The export whose session knows it; null before ATTACH or JOIN, and after the session has closed it.
+    /// </summary>
     public Export? Export { get; set; }
 
     /// <summary>The lane it gets, while handing over.</summary>
@@ -127,7 +129,10 @@ internal sealed class Peer
     /// <summary>Address of a byte of a pinned buffer.</summary>
     public static nint AddressOf(byte[] pinned, int index) => Marshal.UnsafeAddrOfPinnedArrayElement(pinned, index);
 
-    /// <summary>Room for one more frame at the end of what is to be sent. Not while a send is with the kernel and it would have to move.</summary>
+    /// <summary>
+    /// Room for one more frame at the end of what is to be sent. Not while a send is with the kernel and it would have
+    /// to move.
+    /// </summary>
     /// <param name="retired">The buffer that was replaced, which a send may still use.</param>
     public Span<byte> RoomForFrame(out byte[]? retired)
     {

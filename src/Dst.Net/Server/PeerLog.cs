@@ -3,8 +3,8 @@ using System.Globalization;
 namespace Dst.Net.Server;
 
 /// <summary>
-/// Lines about peers, which strangers can cause at will: a few for each host in a while, the others are counted and the count is told with the next
-/// line (N-36). Session thread.
+/// Lines about peers, which strangers can cause at will: a few for each host in a while, the others are counted and the
+/// count is told with the next line (N-36). Session thread.
 /// </summary>
 internal sealed class PeerLog(Action<string> write)
 {
@@ -43,7 +43,8 @@ internal sealed class PeerLog(Action<string> write)
 
         window.Lines++;
         string more = window.Suppressed == 0 ? string.Empty
-            : string.Create(CultureInfo.InvariantCulture, $" ({window.Suppressed} more lines about {host} were left out)");
+            : string.Create(
+                CultureInfo.InvariantCulture, $" ({window.Suppressed} more lines about {host} were left out)");
         window.Suppressed = 0;
         write(line + more);
     }

@@ -48,7 +48,9 @@ public static class ServerLimits
     /// <summary>PONGs that wait; a client that pings faster than it reads gets no more.</summary>
     public const int PongsMax = 8;
 
-    /// <summary>A connection may have this many times its granted requests waiting, replies that it does not fetch included.</summary>
+    /// <summary>
+    /// A connection may have this many times its granted requests waiting, replies that it does not fetch included.
+    /// </summary>
     public const int TagsPerRequest = 2;
 
     /// <summary>Time for an ERROR to reach a peer that still sends, before its connection is cut.</summary>
@@ -60,6 +62,8 @@ public static class ServerLimits
     /// <summary>How often threads with connections look at their clocks.</summary>
     public const int TickMs = 200;
 
-    /// <summary>Orders and reports between session thread and an engine thread; each connection has a few at most.</summary>
+    /// <summary>
+    /// Orders and reports between session thread and an engine thread; each connection has a few at most.
+    /// </summary>
     public const int MessagesMax = 8 * ConnectionsMax;
 }

@@ -71,7 +71,9 @@ public sealed record ExportStatus
     /// <summary>Its connections.</summary>
     public required IReadOnlyList<ConnectionStatus> Connections { get; init; }
 
-    /// <summary>Counters of its engine threads; live objects, readable at any time by any thread until the export is removed.</summary>
+    /// <summary>
+    /// Counters of its engine threads; live objects, readable at any time by any thread until the export is removed.
+    /// </summary>
     public required IReadOnlyList<EngineStatus> Engines { get; init; }
 }
 

@@ -89,7 +89,8 @@ internal sealed unsafe partial class SessionThread
             return null;
         }
 
-        _log.Write(peer.Host, $"{peer.Name}: asks for export {name}, which it cannot see or which does not exist", NowMs);
+        string line = $"{peer.Name}: asks for export {name}, which it cannot see or which does not exist";
+        _log.Write(peer.Host, line, NowMs);
         Close(peer, RefusalCode.UnknownExport, null);
         return null;
     }
@@ -183,7 +184,8 @@ internal sealed unsafe partial class SessionThread
         }
         else
         {
-            _options.Log($"export {export.Settings.Name}: epoch {epoch} is granted to {export.Session.Record.HolderName}");
+            _options.Log(
+                $"export {export.Settings.Name}: epoch {epoch} is granted to {export.Session.Record.HolderName}");
         }
     }
 
@@ -211,7 +213,9 @@ internal sealed unsafe partial class SessionThread
             {
                 if (error < 0)
                 {
-                    _options.Log($"export {export.Settings.Name}: the hold record cannot be written: {Interop.Errno.Describe(-error)}; "
+                    _options.Log(
+                        $"export {export.Settings.Name}: the hold record cannot be written: "
+                        + $"{Interop.Errno.Describe(-error)}; "
                         + "nobody can attach until it can: look at the state directory");
                 }
 

@@ -30,7 +30,9 @@ internal sealed unsafe partial class SessionThread
         return true;
     }
 
-    /// <summary>Nobody attaches to the export any more; <see cref="Export.Stopped"/> tells when nothing of it runs.</summary>
+    /// <summary>
+    /// Nobody attaches to the export any more; <see cref="Export.Stopped"/> tells when nothing of it runs.
+    /// </summary>
     public bool StopExport(Export export, RefusalCode code)
     {
         export.Session.Stop(code, NowMs);
@@ -69,7 +71,7 @@ internal sealed unsafe partial class SessionThread
     }
 
     /// <summary>A mark was set or taken away (S-24).</summary>
-    public static void OnPoisonChanged(Export export) => export.Session.SetPoison(export.IsPoisoned);
+    public static void OnPoisonChanged(Export export) => export.Session?.SetPoison(export.IsPoisoned);
 
     /// <summary>What lies behind the export may have lost changes (S-23).</summary>
     public bool ChangeBootId(Export export, ulong bootId)
@@ -90,7 +92,8 @@ internal sealed unsafe partial class SessionThread
     public bool RemoveListener(ListenAddress address) => _listenerSet!.Remove(address);
 
     /// <summary>
-    /// The server goes away in good order: nobody new comes in, live connections get GOODBYE once what runs is answered. The holds stay.
+    /// The server goes away in good order: nobody new comes in, live connections get GOODBYE once what runs is
+    /// answered. The holds stay.
     /// </summary>
     public bool SayGoodbye()
     {
@@ -118,7 +121,7 @@ internal sealed unsafe partial class SessionThread
     public ServerStatus Status() => new()
     {
         BootId = _identity.BootId,
-        Listening = [.. _listenerSet!.Open.Select(listener => listener.Bound?.ToString() ?? listener.Address.ToString())],
+        Listening = [.. _listenerSet!.Open.Select(listener => listener.Name)],
         Connections = _peers.Count,
         Unattached = _room.Count,
         SuppressedLogLines = _log.SuppressedCount,
@@ -146,7 +149,11 @@ internal sealed unsafe partial class SessionThread
             Connections =
             [
                 .. _peers.Values.Where(peer => peer.Export == export).Select(peer => new ConnectionStatus(
-                    peer.Id, peer.Name, peer.Machine.Epoch, peer.State == PeerState.Live, peer.Live?.Lane.InFlightCount ?? 0)),
+                    peer.Id,
+                    peer.Name,
+                    peer.Machine.Epoch,
+                    peer.State == PeerState.Live,
+                    peer.Live?.Lane.InFlightCount ?? 0)),
             ],
             Engines = [.. export.Engines.Select(engine => new EngineStatus(engine.Queue, engine.Counters))],
         };

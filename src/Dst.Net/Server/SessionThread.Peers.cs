@@ -11,7 +11,9 @@ namespace Dst.Net.Server;
 /// <summary>Sockets that are not live: accept, frames of the handshake, handing over, and the end.</summary>
 internal sealed unsafe partial class SessionThread
 {
-    /// <summary>A peer that lets us send nothing in this time is cut, whatever the rest of the kernel's timers think (S-30).</summary>
+    /// <summary>
+    /// A peer that lets us send nothing in this time is cut, whatever the rest of the kernel's timers think (S-30).
+    /// </summary>
     private const int UserTimeoutMs = WireLimits.SendStallMs;
 
     private readonly Stack<byte[]> _freeBuffers = new();
@@ -72,7 +74,10 @@ internal sealed unsafe partial class SessionThread
         else if (result is -Errno.EMFILE or -Errno.ENFILE or -Errno.ENOMEM or -Errno.ENOBUFS)
         {
             // Without a pause this would be a loop that only makes heat (D-12).
-            _log.Write("accept", $"{listener.Address}: a connection cannot be taken: {Errno.Describe(-result)}; raise ulimit -n", NowMs);
+            _log.Write(
+                "accept",
+                $"{listener.Address}: a connection cannot be taken: {Errno.Describe(-result)}; raise ulimit -n",
+                NowMs);
             _ticker!.Start();
         }
         else
@@ -123,9 +128,12 @@ internal sealed unsafe partial class SessionThread
     /// <returns>True when there is room, or will be once the kernel lets go of them.</returns>
     private bool CutLingering()
     {
-        foreach (Peer peer in _peers.Values.Where(peer => peer.State is PeerState.Closing or PeerState.Lingering).ToArray())
+        foreach (Peer peer in _peers.Values.ToArray())
         {
-            End(peer);
+            if (peer.State is PeerState.Closing or PeerState.Lingering)
+            {
+                End(peer);
+            }
         }
 
         return _peers.Values.Count(peer => peer.State != PeerState.Ending) < ServerLimits.ConnectionsMax
@@ -166,7 +174,8 @@ internal sealed unsafe partial class SessionThread
         endPoint is IPEndPoint ip ? new IPEndPoint(ListenAddress.Normalise(ip.Address), ip.Port) : null;
 
     private byte[] TakeBuffer() =>
-        _freeBuffers.TryPop(out byte[]? buffer) ? buffer : GC.AllocateUninitializedArray<byte>(Peer.BufferBytes, pinned: true);
+        _freeBuffers.TryPop(out byte[]? buffer) ? buffer
+            : GC.AllocateUninitializedArray<byte>(Peer.BufferBytes, pinned: true);
 
     private void GiveBuffer(byte[] buffer)
     {
@@ -226,7 +235,10 @@ internal sealed unsafe partial class SessionThread
         }
     }
 
-    /// <summary>Frames are received exactly, so that nothing of what follows them is in a wrong buffer when the engine takes over.</summary>
+    /// <summary>
+    /// Frames are received exactly, so that nothing of what follows them is in a wrong buffer when the engine takes
+    /// over.
+    /// </summary>
     private void TakeFrame(Peer peer)
     {
         ReadOnlySpan<byte> bytes = peer.ReceiveBuffer.AsSpan(0, peer.Received);
@@ -336,7 +348,9 @@ internal sealed unsafe partial class SessionThread
         TryHandOver(peer);
     }
 
-    /// <summary>Gives the socket to an engine thread, with what came early, once the kernel has nothing of ours on it.</summary>
+    /// <summary>
+    /// Gives the socket to an engine thread, with what came early, once the kernel has nothing of ours on it.
+    /// </summary>
     private void TryHandOver(Peer peer)
     {
         if (peer.Receiving && !peer.CancelAsked)
@@ -434,7 +448,10 @@ internal sealed unsafe partial class SessionThread
         }
     }
 
-    /// <summary>Closing with unread bytes would reset the connection and take our last frame from the peer: read on for a moment.</summary>
+    /// <summary>
+    /// Closing with unread bytes would reset the connection and take our last frame from the peer: read on for a
+    /// moment.
+    /// </summary>
     private void Linger(Peer peer)
     {
         if (peer.Hurries)

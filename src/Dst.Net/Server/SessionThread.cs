@@ -8,8 +8,9 @@ using Dst.Net.Server.Engine;
 namespace Dst.Net.Server;
 
 /// <summary>
-/// The one thread that owns the sessions of all exports and every connection that is not live: it accepts, greets, attaches, notes holds and drives
-/// the drain. No data of any disk passes here. Other threads reach it by <see cref="Post"/>.
+/// The one thread that owns the sessions of all exports and every connection that is not live: it accepts, greets,
+/// attaches, notes holds and drives the drain. No data of any disk passes here. Other threads reach it by
+/// <see cref="Post"/>.
 /// </summary>
 internal sealed unsafe partial class SessionThread : IRingClient, IDisposable
 {
@@ -163,7 +164,8 @@ internal sealed unsafe partial class SessionThread : IRingClient, IDisposable
     {
         try
         {
-            Ring ring = Ring.Create(new RingOptions { SubmissionEntries = 256, CompletionEntries = 8 * ServerLimits.ConnectionsMax });
+            Ring ring = Ring.Create(
+                new RingOptions { SubmissionEntries = 256, CompletionEntries = 8 * ServerLimits.ConnectionsMax });
             _loop = new RingLoop(ring);
             _client = _loop.Add(this);
             _ticker = new LoopTicker(_loop, ServerLimits.TickMs, OnTick);

@@ -126,7 +126,8 @@ internal sealed unsafe partial class ConnectionEngine
     }
 
     /// <summary>
-    /// The last frame is sent. Closing a socket with unread bytes resets it, and the peer would lose the frame: so the rest is read first.
+    /// The last frame is sent. Closing a socket with unread bytes resets it, and the peer would lose the frame: so the
+    /// rest is read first.
     /// </summary>
     private void Linger(LiveConnection connection)
     {
@@ -170,7 +171,9 @@ internal sealed unsafe partial class ConnectionEngine
         CloseIfQuiet(connection);
     }
 
-    /// <summary>Closes the socket once the kernel has no operation on it, for such an operation knows our memory.</summary>
+    /// <summary>
+    /// Closes the socket once the kernel has no operation on it, for such an operation knows our memory.
+    /// </summary>
     private void CloseIfQuiet(LiveConnection connection)
     {
         if (connection.State != LiveState.Ending || connection.Receiving || connection.Sending)
@@ -202,7 +205,9 @@ internal sealed unsafe partial class ConnectionEngine
     /// <summary>Forgets a closed connection once its last request has left the disk (S-05).</summary>
     private void ReapIfDone(LiveConnection connection)
     {
-        if (connection.State == LiveState.Closed && connection.TagCount == 0 && _connections[connection.Index] == connection)
+        if (connection.State == LiveState.Closed
+            && connection.TagCount == 0
+            && _connections[connection.Index] == connection)
         {
             _connections[connection.Index] = null;
             _connectionCount--;

@@ -7,8 +7,9 @@ using Dst.IO.Rings;
 namespace Dst.Net.Server.Engine;
 
 /// <summary>
-/// Receiving. Bytes come into the staging of their connection; every whole frame in it is taken at once. Only a long write's data goes past
-/// staging, straight into the memory of its request, and what follows that write is received along with it.
+/// Receiving. Bytes come into the staging of their connection; every whole frame in it is taken at once. Only a long
+/// write's data goes past staging, straight into the memory of its request, and what follows that write is received
+/// along with it.
 /// </summary>
 internal sealed unsafe partial class ConnectionEngine
 {
@@ -241,7 +242,8 @@ internal sealed unsafe partial class ConnectionEngine
         connection.BodyTag = -1;
         ChecksumKind kind = connection.Lane.Checksum;
         ReadOnlySpan<byte> data = _tags.Data(tag);
-        ReadOnlySpan<byte> table = _tags.Head(tag).Slice(WireLimits.HeaderBytes, DataChecksum.TableBytes(kind, data.Length));
+        ReadOnlySpan<byte> table =
+            _tags.Head(tag).Slice(WireLimits.HeaderBytes, DataChecksum.TableBytes(kind, data.Length));
         bool matches = DataChecksum.FindMismatch(kind, data, table) < 0;
         LaneVerdict verdict = connection.Lane.OnBody(_tags[tag].Slot, matches);
         CountUnlessRun(in verdict);
@@ -260,14 +262,19 @@ internal sealed unsafe partial class ConnectionEngine
     private static bool MayTake(LiveConnection connection) =>
         connection.TagCount < ServerLimits.TagsPerRequest * connection.Lane.Credits.Requests;
 
-    /// <summary>Moves what is left to the front; never more than a header and a table, or what waits for room.</summary>
+    /// <summary>
+    /// Moves what is left to the front; never more than a header and a table, or what waits for room.
+    /// </summary>
     private static void Compact(LiveConnection connection)
     {
         int rest = connection.StagingEnd - connection.StagingStart;
         if (connection.StagingStart > 0 && rest > 0)
         {
             Buffer.MemoryCopy(
-                (void*)(connection.Staging + connection.StagingStart), (void*)connection.Staging, ServerLimits.StagingBytes, rest);
+                (void*)(connection.Staging + connection.StagingStart),
+                (void*)connection.Staging,
+                ServerLimits.StagingBytes,
+                rest);
         }
 
         connection.StagingStart = 0;
@@ -298,8 +305,8 @@ internal sealed unsafe partial class ConnectionEngine
     }
 
     /// <summary>
-    /// Reads on where room was missing, the longest waiting first. While one waits for room nobody takes any before it: so memory empties until
-    /// even the longest request fits, whatever short ones others send.
+    /// Reads on where room was missing, the longest waiting first. While one waits for room nobody takes any before it:
+    /// so memory empties until even the longest request fits, whatever short ones others send.
     /// </summary>
     private void FeedStarved()
     {

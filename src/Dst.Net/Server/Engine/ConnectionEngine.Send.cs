@@ -5,8 +5,8 @@ using Dst.IO.Rings;
 namespace Dst.Net.Server.Engine;
 
 /// <summary>
-/// Sending. Replies wait in a list until the end of the turn; then one send takes all of them along, small frames first. One send of a
-/// connection is with the kernel at a time.
+/// Sending. Replies wait in a list until the end of the turn; then one send takes all of them along, small frames
+/// first. One send of a connection is with the kernel at a time.
 /// </summary>
 internal sealed unsafe partial class ConnectionEngine
 {
@@ -60,7 +60,8 @@ internal sealed unsafe partial class ConnectionEngine
     /// <summary>Sends what there is, unless a send is under way.</summary>
     private void Pump(LiveConnection connection)
     {
-        if (connection.Sending || connection.State is LiveState.New or LiveState.Lingering or LiveState.Ending or LiveState.Closed)
+        if (connection.Sending
+            || connection.State is LiveState.New or LiveState.Lingering or LiveState.Ending or LiveState.Closed)
         {
             return;
         }

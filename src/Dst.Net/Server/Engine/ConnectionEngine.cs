@@ -7,9 +7,9 @@ using Dst.IO.Rings;
 namespace Dst.Net.Server.Engine;
 
 /// <summary>
-/// The data path of the connections of one engine thread: receive, check, disk, reply, all on one ring, so that no request changes its thread.
-/// What a connection may do is decided by its <see cref="ServerLane"/>; this type moves bytes. Engine thread only. After its start it
-/// allocates nothing, takes no lock and waits nowhere.
+/// The data path of the connections of one engine thread: receive, check, disk, reply, all on one ring, so that no
+/// request changes its thread. What a connection may do is decided by its <see cref="ServerLane"/>; this type moves
+/// bytes. Engine thread only. After its start it allocates nothing, takes no lock and waits nowhere.
 /// </summary>
 internal sealed unsafe partial class ConnectionEngine : IRequestCompletion, IRingClient, ITurnEnd, IDisposable
 {
@@ -224,7 +224,9 @@ internal sealed unsafe partial class ConnectionEngine : IRequestCompletion, IRin
 
 /// <summary>What an engine works in; all of it is there from the start (S-31).</summary>
 /// <param name="Tags">Requests and their data.</param>
-/// <param name="Connections">Staging and messages of connections: apart, so that no number of them takes the room of data.</param>
+/// <param name="Connections">
+/// Staging and messages of connections: apart, so that no number of them takes the room of data.
+/// </param>
 /// <param name="MaxRequestBytes">Longest read or write of the export.</param>
 internal readonly record struct EngineMemory(TagPool Tags, BuddyArena Connections, int MaxRequestBytes);
 
@@ -232,6 +234,8 @@ internal readonly record struct EngineMemory(TagPool Tags, BuddyArena Connection
 /// <param name="Orders">From the session thread.</param>
 /// <param name="Report">To the session thread; does not block.</param>
 /// <param name="LastWords">Refusals of the export.</param>
-/// <param name="TrustDisk">Lets one flush through to nodes that have lost writes, because all of these were sent again (S-24).</param>
+/// <param name="TrustDisk">
+/// Lets one flush through to nodes that have lost writes, because all of these were sent again (S-24).
+/// </param>
 internal readonly record struct EngineWays(
     SpscRing<EngineOrder> Orders, Action<EngineReport> Report, LastWords LastWords, Action TrustDisk);

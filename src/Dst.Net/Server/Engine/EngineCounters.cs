@@ -30,7 +30,10 @@ public enum NetCounter
     /// <summary>Connections that were silent or took nothing for too long (S-30).</summary>
     Dead,
 
-    /// <summary>Managed bytes that the thread allocated; stands still while only requests come. Brought up to date with each tick.</summary>
+    /// <summary>
+    /// Managed bytes that the thread allocated; stands still while only requests come. Brought up to date with each
+    /// tick.
+    /// </summary>
     AllocatedBytes,
 }
 

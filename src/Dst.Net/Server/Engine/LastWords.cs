@@ -3,7 +3,9 @@ using Dst.Core.Wire;
 
 namespace Dst.Net.Server.Engine;
 
-/// <summary>ERROR frames that need to know nothing but the code, made once: refusing allocates nothing. Immutable; any thread.</summary>
+/// <summary>
+/// ERROR frames that need to know nothing but the code, made once: refusing allocates nothing. Immutable; any thread.
+/// </summary>
 internal sealed class LastWords
 {
     private readonly byte[][] _frames = new byte[(int)RefusalCode.ExportGone + 1][];

@@ -32,8 +32,8 @@ internal enum LiveState
 }
 
 /// <summary>
-/// A connection whose session is granted. The session thread makes it and hands it to one engine thread, which owns it from then on; the
-/// session thread keeps it as a name for reports and orders.
+/// A connection whose session is granted. The session thread makes it and hands it to one engine thread, which owns it
+/// from then on; the session thread keeps it as a name for reports and orders.
 /// </summary>
 /// <param name="fd">The socket, blocking; closed by the engine.</param>
 /// <param name="lane">The requests of the connection.</param>
@@ -75,7 +75,9 @@ internal sealed unsafe class LiveConnection(int fd, ServerLane lane, long id, st
     /// <summary>What the session thread knows it by; the engine does not look at it.</summary>
     public object? Owner { get; set; }
 
-    /// <summary>Bytes that came before the connection was handed over, behind the last frame of the handshake.</summary>
+    /// <summary>
+    /// Bytes that came before the connection was handed over, behind the last frame of the handshake.
+    /// </summary>
     public byte[] EarlyBytes { get; init; } = [];
 
     /// <summary>State; engine thread, as all that follows.</summary>

@@ -30,8 +30,8 @@ internal struct RequestTag
 }
 
 /// <summary>
-/// The requests of all connections of one engine thread, with the memory they work in (S-31): payload blocks and a place for header and table
-/// of each. Everything is there from the start. Engine thread.
+/// The requests of all connections of one engine thread, with the memory they work in (S-31): payload blocks and a
+/// place for header and table of each. Everything is there from the start. Engine thread.
 /// </summary>
 internal sealed unsafe class TagPool : IDisposable
 {
