@@ -11,7 +11,9 @@ public static class ClientNetLimits
     /// <summary>Buffers that one send takes along.</summary>
     public const int VectorsPerSend = 256;
 
-    /// <summary>No further frame joins a send that has so many bytes, so that a PONG never waits long behind data (N-14).</summary>
+    /// <summary>
+    /// No further frame joins a send that has so many bytes, so that a PONG never waits long behind data (N-14).
+    /// </summary>
     public const int BytesPerSend = 512 * 1024;
 
     /// <summary>Sends in a row by a thread that has other work; then TX goes on.</summary>
@@ -26,7 +28,9 @@ public static class ClientNetLimits
     /// <summary>Control frames of one connection that the session thread has not looked at yet.</summary>
     public const int InboxFrames = 32;
 
-    /// <summary>Orders to a lane that its thread has not taken yet: few of the machine, the rest an operator's.</summary>
+    /// <summary>
+    /// Orders to a lane that its thread has not taken yet: few of the machine, the rest an operator's.
+    /// </summary>
     public const int OrdersMax = 1024;
 
     /// <summary>News of a lane that the session thread has not taken yet: at most six in an epoch.</summary>
@@ -56,7 +60,9 @@ public static class ClientNetLimits
     /// <summary>Longest head of a request frame: header and checksum table.</summary>
     public const int HeadMaxBytes = WireLimits.HeaderBytes + (WireLimits.ChunksMax * WireLimits.ChecksumMaxBytes);
 
-    /// <summary>RX looks so often whether a request whose reply is here was wholly handed to the kernel; then it was not.</summary>
+    /// <summary>
+    /// RX looks so often whether a request whose reply is here was wholly handed to the kernel; then it was not.
+    /// </summary>
     public const int SentLooksMax = 1_000_000;
 
     /// <summary>Time for the threads of a node to end when it is closed.</summary>

@@ -36,7 +36,8 @@ internal sealed class LineFile(string path, string kind)
             && line[(end + 1)..] == $"{Sum(line[..end])}\n";
         return whole
             ? line[(kind.Length + 1)..end].Split(' ')
-            : throw new IOException($"{path} is damaged: restore it from a backup, or remove the device and add it anew");
+            : throw new IOException(
+                $"{path} is damaged: restore it from a backup, or remove the device and add it anew");
     }
 
     /// <summary>Replaces the line.</summary>
@@ -99,7 +100,9 @@ public sealed class FileEpochStore(string path) : IEpochStore
     public void Persist(ulong epoch) => _file.Write(epoch.ToString(CultureInfo.InvariantCulture));
 }
 
-/// <summary>A target's note for its successor in a file under the run directory, which a restart of the host empties (S-23).</summary>
+/// <summary>
+/// A target's note for its successor in a file under the run directory, which a restart of the host empties (S-23).
+/// </summary>
 /// <param name="path">The file; its folder exists.</param>
 public sealed class FileServerNoteStore(string path) : IServerNoteStore
 {

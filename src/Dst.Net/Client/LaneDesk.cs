@@ -48,13 +48,15 @@ internal sealed class LaneDesk(LaneBorder border)
     }
 
     /// <summary>A queue takes the lane. Queue thread, before its loop runs.</summary>
-    /// <param name="replay">Gets each order that counts; what it leads to was answered already, but for the last one's when it is a recovery.</param>
+    /// <param name="replay">Gets each order that counts; what it leads to was answered already, but for the last one's
+    /// when it is a recovery.</param>
     public void Bear(Action<LaneOrder> replay)
     {
         lock (_gate)
         {
             Must.Be(!_born, $"lane {border.Lane} is made twice");
-            foreach (LaneOrder? order in (ReadOnlySpan<LaneOrder?>)[_budget, _hold, _fail, _settle, _resend, _open, _close, _recover])
+            ReadOnlySpan<LaneOrder?> orders = [_budget, _hold, _fail, _settle, _resend, _open, _close, _recover];
+            foreach (LaneOrder? order in orders)
             {
                 if (order is { } given)
                 {

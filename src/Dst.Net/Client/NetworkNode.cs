@@ -67,14 +67,17 @@ public sealed class NetworkNode : Node
     /// <summary>Longest discard or write-zeroes that the export takes.</summary>
     public long MaxChangeBytes => (long)Export.Geometry.MaxChangeBytes;
 
-    /// <summary>What the device is to remember (S-07): of the record when there was one, else of the first attach.</summary>
+    /// <summary>
+    /// What the device is to remember (S-07): of the record when there was one, else of the first attach.
+    /// </summary>
     public RememberedExport Export => _export ?? throw new InvalidOperationException($"{_spec} has not attached yet");
 
     /// <summary>The node now. Takes no lock, allocates nothing.</summary>
     public NetworkNodeStatus Status => _session.Status;
 
     /// <summary>
-    /// Starts to attach and waits for the first success. A device that is being made gets size and abilities from it; one
+    /// Starts to attach and waits for the first success. A device that is being made gets size and abilities from it;
+    /// one
     /// that is restored has them from its record and may wait with <paramref name="waitMs"/> 0 and
     /// <see cref="WaitAttached"/>. Control threads; blocks.
     /// </summary>
@@ -83,7 +86,8 @@ public sealed class NetworkNode : Node
     /// <param name="plan">The queues that will use it.</param>
     /// <param name="stores">What must outlive the node.</param>
     /// <param name="log">Takes lines for people, on the session thread.</param>
-    /// <param name="waitMs">How long to wait; -1 for ever. With a remembered export the end of the wait is no error.</param>
+    /// <param name="waitMs">How long to wait; -1 for ever. With a remembered export the end of the wait is no
+    /// error.</param>
     /// <param name="cancellation">Ends the wait and undoes.</param>
     /// <exception cref="NetworkNodeException">Not attached in time, or refused for ever; all is undone.</exception>
     /// <exception cref="OperationCanceledException">Cancelled; all is undone.</exception>
@@ -106,7 +110,8 @@ public sealed class NetworkNode : Node
             if (!attached && (identity.Known is null || node.Status.Phase == ClientNodePhase.Failed))
             {
                 throw new NetworkNodeException(
-                    $"node {spec}: {node.Status.State}: {node.Status.LastError}; see that the server runs and exports it");
+                    $"node {spec}: {node.Status.State}: {node.Status.LastError}; "
+                    + "see that the server runs and exports it");
             }
 
             return node;
@@ -140,7 +145,8 @@ public sealed class NetworkNode : Node
     }
 
     /// <inheritdoc/>
-    public override NodeQueue CreateQueue(in NodeQueueContext context) => new NetworkQueue(this, _lanes, _queues, context);
+    public override NodeQueue CreateQueue(in NodeQueueContext context) =>
+        new NetworkQueue(this, _lanes, _queues, context);
 
     /// <summary>Maintenance: new requests wait.</summary>
     public void Suspend() => _session.Command((machine, _) => machine.Suspend());
@@ -161,7 +167,8 @@ public sealed class NetworkNode : Node
     public void ClearError() => _session.Command((machine, now) => machine.ClearError(now));
 
     /// <summary>
-    /// Gives the hold back and closes; requests must have ended. Blocks. Without a session it closes at once and the hold
+    /// Gives the hold back and closes; requests must have ended. Blocks. Without a session it closes at once and the
+    /// hold
     /// stays.
     /// </summary>
     /// <param name="timeoutMs">How long to wait for the server.</param>

@@ -46,7 +46,8 @@ public sealed record RememberedExport(UInt128 Identity, ExportGeometry Geometry,
 }
 
 /// <summary>The queues that will use a node.</summary>
-/// <param name="Queues">Their number, 1 to <see cref="ClientLimits.LanesMax"/>. Fewer may come; their lanes stay unused.</param>
+/// <param name="Queues">Their number, 1 to <see cref="ClientLimits.LanesMax"/>. Fewer may come; their lanes stay
+/// unused.</param>
 /// <param name="DepthTags">Tags of each.</param>
 /// <param name="MaxRequestBytes">Longest read or write that they will send.</param>
 public sealed record NetworkQueuePlan(int Queues, int DepthTags, int MaxRequestBytes);
@@ -55,7 +56,8 @@ public sealed record NetworkQueuePlan(int Queues, int DepthTags, int MaxRequestB
 public interface IEpochStore
 {
     /// <summary>The epoch noted last, 0 for none.</summary>
-    /// <exception cref="IOException">It cannot be read or is damaged: nothing is known, so nothing may be attached.</exception>
+    /// <exception cref="IOException">It cannot be read or is damaged: nothing is known, so nothing may be
+    /// attached.</exception>
     ulong Load();
 
     /// <summary>Makes an epoch durable: when this returns it outlives a power cut.</summary>
@@ -64,7 +66,9 @@ public interface IEpochStore
     void Persist(ulong epoch);
 }
 
-/// <summary>Keeps what a target has seen of a server for its successor on the same boot (S-23). As <see cref="IEpochStore"/>.</summary>
+/// <summary>
+/// Keeps what a target has seen of a server for its successor on the same boot (S-23). As <see cref="IEpochStore"/>.
+/// </summary>
 public interface IServerNoteStore
 {
     /// <summary>The note; none when nothing was noted since this host started.</summary>

@@ -7,7 +7,8 @@ namespace Dst.Net.Client;
 
 /// <summary>
 /// One connection of a network node: its socket and its two threads. The object is made once and used for one socket
-/// after the other; the number of a socket is kept until RX, TX and lanes have let go of it. Session thread, unless said
+/// after the other; the number of a socket is kept until RX, TX and lanes have let go of it. Session thread, unless
+/// said
 /// otherwise.
 /// </summary>
 internal sealed class NodeConnection : IDisposable

@@ -7,7 +7,9 @@ using Dst.Net.Client.Lanes;
 
 namespace Dst.Net.Client;
 
-/// <summary>Everything that the lanes and connections of one node share. Made at start; memory goes back with the node.</summary>
+/// <summary>
+/// Everything that the lanes and connections of one node share. Made at start; memory goes back with the node.
+/// </summary>
 internal sealed class NodeLanes : IDisposable
 {
     private readonly ActivitySignal _signal;
@@ -64,7 +66,9 @@ internal sealed class NodeLanes : IDisposable
     /// <summary>Bytes of the head of a request: header and longest table.</summary>
     public int HeadBytes { get; }
 
-    /// <summary>Memory for heads; it lives until the node's end, for TX may still read it when a queue has ended.</summary>
+    /// <summary>
+    /// Memory for heads; it lives until the node's end, for TX may still read it when a queue has ended.
+    /// </summary>
     /// <param name="count">Heads.</param>
     /// <exception cref="NativeMemoryException">The memory cannot be had.</exception>
     public nint AllocateHeads(int count)
@@ -78,7 +82,9 @@ internal sealed class NodeLanes : IDisposable
         return block.Address;
     }
 
-    /// <summary>Makes the memory of the replay logs, once. Session thread, before a lane of a write-back session settles (S-21).</summary>
+    /// <summary>
+    /// Makes the memory of the replay logs, once. Session thread, before a lane of a write-back session settles (S-21).
+    /// </summary>
     /// <exception cref="NativeMemoryException">The memory cannot be had.</exception>
     public void AllocateLogs()
     {

@@ -11,7 +11,8 @@ using Dst.Net.Client.Lanes;
 namespace Dst.Net.Client;
 
 /// <summary>
-/// The session thread of a network node: drives the node's machine with what sockets, lanes, timers and operators bring,
+/// The session thread of a network node: drives the node's machine with what sockets, lanes, timers and operators
+/// bring,
 /// and carries out what it wants. It may allocate and block on files; requests never wait for it while they flow.
 /// </summary>
 internal sealed class NodeSession

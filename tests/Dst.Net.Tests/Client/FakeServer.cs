@@ -86,7 +86,13 @@ internal sealed class FakePeer(Socket socket) : IDisposable
     {
         byte[] frame = new byte[WireLimits.ControlFrameMaxBytes];
         Assert.Equal(FrameKind.Hello, Receive().Kind);
-        HelloReply hello = new() { Version = 1, Nonce = 1, Checksums = DataChecksum.KnownKinds, BootId = FakeServer.BootId };
+        HelloReply hello = new()
+        {
+            Version = 1,
+            Nonce = 1,
+            Checksums = DataChecksum.KnownKinds,
+            BootId = FakeServer.BootId,
+        };
         Send(frame.AsSpan(0, MessageCodec.Write(in hello, frame)));
         Assert.Equal(FrameKind.Attach, Receive().Kind);
         Assert.Equal(WireError.None, MessageCodec.TryRead(Body, out AttachMessage attach));
@@ -94,7 +100,8 @@ internal sealed class FakePeer(Socket socket) : IDisposable
         {
             Token = 5,
             Identity = TestServer.Identity,
-            Geometry = new ExportGeometry(64 << 20, 1 << 20, 512, 1 << 20, 512, ExportCapabilities.Discard | ExportCapabilities.WriteZeroes),
+            Geometry = new ExportGeometry(
+                64 << 20, 1 << 20, 512, 1 << 20, 512, ExportCapabilities.Discard | ExportCapabilities.WriteZeroes),
             BootId = FakeServer.BootId,
             Credits = attach.Credits with { Connections = 1, Requests = requests },
             Checksum = attach.Checksum,

@@ -29,7 +29,9 @@ internal enum ProxyAct
 /// <summary>At which byte of a way a proxied connection does what.</summary>
 internal sealed record ProxyRule(Way Way, long AtByte, ProxyAct Act);
 
-/// <summary>A TCP port that leads to a server; each connection follows the rule that was next when it was accepted.</summary>
+/// <summary>
+/// A TCP port that leads to a server; each connection follows the rule that was next when it was accepted.
+/// </summary>
 internal sealed class HoldProxy : IDisposable
 {
     private readonly EndPoint _server;

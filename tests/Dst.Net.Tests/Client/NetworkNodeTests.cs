@@ -8,7 +8,9 @@ namespace Dst.Net.Tests.Client;
 /// <summary>A network node against the real server, without trouble on the way.</summary>
 public sealed class NetworkNodeTests
 {
-    /// <summary>What the runtime may allocate when code runs for the first time: far below a byte for each request.</summary>
+    /// <summary>
+    /// What the runtime may allocate when code runs for the first time: far below a byte for each request.
+    /// </summary>
     public const long OnceBytes = 1024;
 
     [Fact]
@@ -146,12 +148,12 @@ public sealed class NetworkNodeTests
         Assert.Equal(DstStatus.Ok, queue.Write(0, Bytes(512, 1)));
         node.Suspend();
         TestServer.Eventually(() => node.Status.State == "suspended", "suspended");
-        TestQueue.Job waiting = queue.Begin(new Request(Operation.Write, RequestFlags.None, 0, 512), Bytes(512, 2));
+        TestQueue.Job waiting = queue.BeginWrite(0, Bytes(512, 2));
         Assert.False(waiting.Ends(300), "a suspended node sends");
         node.Fail();
         Assert.True(waiting.Ends(10_000), "a request does not fail");
         Assert.Equal(DstStatus.LinkLost, waiting.Status);
-        waiting = queue.Begin(new Request(Operation.Write, RequestFlags.None, 0, 512), Bytes(512, 3));
+        waiting = queue.BeginWrite(0, Bytes(512, 3));
         node.Resume();
         Assert.True(waiting.Ends(10_000), "a request waits on");
         Assert.Equal(Bytes(512, 3), queue.Read(0, 512));
@@ -167,7 +169,8 @@ public sealed class NetworkNodeTests
 
         foreach (Load load in loads)
         {
-            Assert.True(load.Done.Wait(timeoutMs), $"only {load.Ended} requests ended; {string.Join(" | ", TestNode.Log)}");
+            Assert.True(
+                load.Done.Wait(timeoutMs), $"only {load.Ended} requests ended; {string.Join(" | ", TestNode.Log)}");
             Assert.Equal("", load.Problem);
             Assert.Equal(0, load.Errors);
         }

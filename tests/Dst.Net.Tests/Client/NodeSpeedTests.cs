@@ -6,7 +6,9 @@ using Dst.Net.Server;
 
 namespace Dst.Net.Tests.Client;
 
-/// <summary>Requests a second from a volume over loopback to a server that has no disk. For people, not for a verdict.</summary>
+/// <summary>
+/// Requests a second from a volume over loopback to a server that has no disk. For people, not for a verdict.
+/// </summary>
 public sealed class NodeSpeedTests
 {
     [Theory(Explicit = true)]
@@ -27,7 +29,13 @@ public sealed class NodeSpeedTests
         server.Add("zero:1G", server.Settings(engines: 1) with { Listen = [address], MemoryBytes = 128 << 20 });
         using NetworkNode node = TestNode.Open(TestNode.Tcp(endPoint.Port));
         TestQueue queue = TestQueue.Start(1, node)[0];
-        Load load = new(0, 64 << 20, requests, length, 1, depth) { Mixed = false, Reads = reads, FullLength = true, Verifies = false };
+        Load load = new(0, 64 << 20, requests, length, 1, depth)
+        {
+            Mixed = false,
+            Reads = reads,
+            FullLength = true,
+            Verifies = false,
+        };
         queue.Begin(load);
         Assert.True(load.Done.Wait(300_000, TestContext.Current.CancellationToken));
         Assert.Equal(0, load.Errors);

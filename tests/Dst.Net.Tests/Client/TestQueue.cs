@@ -10,7 +10,10 @@ using Dst.Nodes.Engine;
 
 namespace Dst.Net.Tests.Client;
 
-/// <summary>A thread with a loop and an engine over nodes, as a target's queue has them. Tests ask it for single requests, or for a load.</summary>
+/// <summary>
+/// A thread with a loop and an engine over nodes, as a target's queue has them. Tests ask it for single requests, or
+/// for a load.
+/// </summary>
 internal sealed unsafe class TestQueue : IRequestCompletion, IRingClient, ITurnEnd, IDisposable
 {
     public const int Depth = 32;
@@ -59,6 +62,12 @@ internal sealed unsafe class TestQueue : IRequestCompletion, IRingClient, ITurnE
         _loop!.Wake();
         return job;
     }
+
+    public Job BeginWrite(long offset, byte[] data) =>
+        Begin(new Request(Operation.Write, RequestFlags.None, offset, data.Length), data);
+
+    public Job BeginRead(int length) =>
+        Begin(new Request(Operation.Read, RequestFlags.None, 0, length), new byte[length]);
 
     public DstStatus Do(Request request, byte[]? data = null)
     {
@@ -153,7 +162,8 @@ internal sealed unsafe class TestQueue : IRequestCompletion, IRingClient, ITurnE
             ring.RegisterFiles(files);
         }
 
-        using VolumeQueue engine = new(_loop, _map, _ledger, _nodes, new VolumeQueueOptions(_index, Depth, 0, false), null);
+        VolumeQueueOptions options = new(_index, Depth, 0, false);
+        using VolumeQueue engine = new(_loop, _map, _ledger, _nodes, in options, null);
         _engine = engine;
         engine.Connect(this);
         _loop.Add(this);
@@ -178,9 +188,11 @@ internal sealed unsafe class TestQueue : IRequestCompletion, IRingClient, ITurnE
 }
 
 /// <summary>
-/// Random requests on one run of a volume, never two that overlap at once, each result held against a byte array. Allocates nothing while it runs.
+/// Random requests on one run of a volume, never two that overlap at once, each result held against a byte array.
+/// Allocates nothing while it runs.
 /// </summary>
-internal sealed unsafe class Load(long firstByte, int lengthBytes, int requests, int maxBytes, ulong seed, int depth = TestQueue.Depth)
+internal sealed unsafe class Load(
+    long firstByte, int lengthBytes, int requests, int maxBytes, ulong seed, int depth = TestQueue.Depth)
 {
     private const int Block = 512;
     private readonly byte[] _model = new byte[lengthBytes];

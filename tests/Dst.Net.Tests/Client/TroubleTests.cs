@@ -21,7 +21,8 @@ public sealed class TroubleTests
         for (int i = 0; i < cuts; i++)
         {
             Way way = (Way)random.Next(2);
-            proxy.Next(new ProxyRule(way, random.Next(300, i % 2 == 0 ? 2_000 : 3_000_000), (ProxyAct)random.Next(1, 4)));
+            int at = random.Next(300, i % 2 == 0 ? 2_000 : 3_000_000);
+            proxy.Next(new ProxyRule(way, at, (ProxyAct)random.Next(1, 4)));
         }
 
         using NetworkNode node = TestNode.Open(TestNode.Tcp(proxy.Port, options), queues: 2, waitMs: 60_000);
@@ -99,7 +100,7 @@ public sealed class TroubleTests
         TestQueue.Job[] jobs =
         [
             .. Enumerable.Range(0, 24).Select(i =>
-                queue.Begin(new Request(Operation.Write, RequestFlags.None, (long)i << 20, 1 << 20), NetworkNodeTests.Bytes(1 << 20, i))),
+                queue.BeginWrite((long)i << 20, NetworkNodeTests.Bytes(1 << 20, i))),
         ];
         TestServer.Eventually(() => proxy.Acted == 1, "held");
         Thread.Sleep(500);
@@ -148,7 +149,7 @@ public sealed class TroubleTests
         proxy.CutAll();
         Assert.Equal(DstStatus.LinkLost, queue.Write(0, NetworkNodeTests.Bytes(512, 2)));
         node.SetBudgets(default);
-        TestQueue.Job waiting = queue.Begin(new Request(Operation.Write, RequestFlags.None, 0, 512), NetworkNodeTests.Bytes(512, 3));
+        TestQueue.Job waiting = queue.BeginWrite(0, NetworkNodeTests.Bytes(512, 3));
         Assert.False(waiting.Ends(1500), "a request without a budget ends");
         proxy.Refuses = false;
         Assert.True(waiting.Ends(20_000), "a request waits on");

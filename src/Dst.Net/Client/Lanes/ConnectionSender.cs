@@ -7,9 +7,11 @@ using Dst.IO.Memory;
 namespace Dst.Net.Client.Lanes;
 
 /// <summary>
-/// The sending half of a connection. Who has a frame puts it into an outbox and kicks: the first to take the token sends
+/// The sending half of a connection. Who has a frame puts it into an outbox and kicks: the first to take the token
+/// sends
 /// for all, without blocking. What the socket does not take goes to TX along with the token, so that a frame is always
-/// finished before the next begins, or the connection ends (N-13). PONG and control frames go at the next frame boundary,
+/// finished before the next begins, or the connection ends (N-13). PONG and control frames go at the next frame
+/// boundary,
 /// before waiting data (N-14). Allocates nothing after construction, takes no lock.
 /// </summary>
 internal sealed unsafe class ConnectionSender : IDisposable
@@ -129,7 +131,9 @@ internal sealed unsafe class ConnectionSender : IDisposable
         Kick();
     }
 
-    /// <summary>Sends what waits, unless somebody is sending already, who then sends it. Never blocks. Any thread.</summary>
+    /// <summary>
+    /// Sends what waits, unless somebody is sending already, who then sends it. Never blocks. Any thread.
+    /// </summary>
     public void Kick()
     {
         // Each turn but the first means that a frame came between the last look and the end of the token.
@@ -192,7 +196,9 @@ internal sealed unsafe class ConnectionSender : IDisposable
         return false;
     }
 
-    /// <summary>Body of the TX thread: sends what the socket would not take at once, until <see cref="Close"/>.</summary>
+    /// <summary>
+    /// Body of the TX thread: sends what the socket would not take at once, until <see cref="Close"/>.
+    /// </summary>
     public void RunTx()
     {
         while (Volatile.Read(ref _closing) == 0)

@@ -69,7 +69,8 @@ internal sealed class NetworkQueue : NodeQueue, IRingClient, ITurnEnd
     }
 
     /// <inheritdoc/>
-    public void OnCompletion(ulong token, int result, long nowTicks) => Must.Fail("a network queue has no operations of its own");
+    public void OnCompletion(ulong token, int result, long nowTicks) =>
+        Must.Fail("a network queue has no operations of its own");
 
     /// <inheritdoc/>
     public void OnWake(long nowTicks)

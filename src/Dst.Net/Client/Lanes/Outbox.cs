@@ -16,7 +16,8 @@ internal readonly record struct OutgoingFrame(nint Head, int HeadBytes, nint Dat
 
 /// <summary>
 /// Frames of one producer in the order in which they are sent. The producer puts; whoever holds the connection's send
-/// token takes, so the consumer changes with the token. A frame leaves when the kernel has its last byte, and not before:
+/// token takes, so the consumer changes with the token. A frame leaves when the kernel has its last byte, and not
+/// before:
 /// that is what says when a buffer is let go of (S-13). Bounded, lock-free, allocates nothing after construction.
 /// </summary>
 internal sealed class Outbox
@@ -37,7 +38,9 @@ internal sealed class Outbox
         _mask = _frames.Length - 1;
     }
 
-    /// <summary>Frames that the kernel has had wholly so far; the number of the next one that it has not. Any thread.</summary>
+    /// <summary>
+    /// Frames that the kernel has had wholly so far; the number of the next one that it has not. Any thread.
+    /// </summary>
     public long SentCount => Volatile.Read(ref _ends[HeadAt]);
 
     /// <summary>Number that the next frame gets. Producer.</summary>
@@ -86,6 +89,8 @@ internal sealed class Outbox
         Volatile.Write(ref _ends[HeadAt], head + 1);
     }
 
-    /// <summary>Drops what waits. Producer, while nobody holds the token and nobody will before the next epoch.</summary>
+    /// <summary>
+    /// Drops what waits. Producer, while nobody holds the token and nobody will before the next epoch.
+    /// </summary>
     public void Clear() => Volatile.Write(ref _ends[HeadAt], _ends[TailAt]);
 }

@@ -145,7 +145,8 @@ internal sealed unsafe class ReplyReceiver : IDisposable
     {
         while (Available >= WireLimits.HeaderBytes)
         {
-            if (FrameCodec.TryRead(new ReadOnlySpan<byte>(Staging + _start, Available), out FrameHeader header) != WireError.None)
+            ReadOnlySpan<byte> bytes = new(Staging + _start, Available);
+            if (FrameCodec.TryRead(bytes, out FrameHeader header) != WireError.None)
             {
                 return Lose(EpochEnd.Protocol);
             }
