@@ -390,7 +390,8 @@ public sealed class NodeSpecTests
         [
             "file:", "dev:", "zero:", "mem:", "delay:", "error:", ",", ",,", "=", ":", "@", "+", "-", "/a", "a",
             "size=", "offset=", "sparse", "buffered", "4G", "1", "0", "99999999999999999999", "read", "all", "fua",
-            "EIO", "K", "dst://", "dst+unix:", "[", "]", "::", "/", "export=", "deadline=", "checksum=", "h", "\n", "\0", "\ud800", "ı", " ",
+            "EIO", "K", "dst://", "dst+unix:", "[", "]", "::", "/", "export=", "deadline=", "checksum=", "h",
+            "\n", "\0", "\ud800", "ı", " ",
         ];
         Gen<string> fromPieces = Generators.Of(pieces).Array[0, 14].Select(string.Concat);
         Gen.OneOf(fromPieces, Gen.String).Sample(

@@ -37,7 +37,12 @@ public sealed class CreditBudget
     /// <param name="grant">What was granted; to be given back by <see cref="Return"/>.</param>
     /// <returns>False when less than one largest request would be left for a connection.</returns>
     public bool TryTake(
-        CreditGrant wanted, uint maxRequestBytes, int slotsMax, int connectionsMax, bool mayShrink, out CreditGrant grant)
+        CreditGrant wanted,
+        uint maxRequestBytes,
+        int slotsMax,
+        int connectionsMax,
+        bool mayShrink,
+        out CreditGrant grant)
     {
         grant = default;
         long connections = int.Min(wanted.Connections, connectionsMax);

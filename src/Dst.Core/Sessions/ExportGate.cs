@@ -27,7 +27,10 @@ public sealed class ExportGate
         _cache = cache;
     }
 
-    /// <summary>Set by a test: called between a lane's look at the epoch and what it does next, where a thread may be stopped (S-06).</summary>
+    /// <summary>
+    /// Set by a test: called between a lane's look at the epoch and what it does next, where a thread may be stopped
+    /// (S-06).
+    /// </summary>
     internal Action? LookedHook { get; set; }
 
     /// <summary>What an acknowledgement means (S-21). Any thread.</summary>

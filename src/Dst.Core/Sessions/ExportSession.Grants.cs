@@ -7,8 +7,8 @@ namespace Dst.Core.Sessions;
 public sealed partial class ExportSession
 {
     /// <summary>
-    /// Writes the frames that answer ATTACH, in order: COMPLETED as many as are needed, then ATTACH_OK (S-10). To be called
-    /// with 0, 1, 2 … until it gives 0, right after the Grant effect.
+    /// Writes the frames that answer ATTACH, in order: COMPLETED as many as are needed, then ATTACH_OK (S-10). To be
+    /// called with 0, 1, 2 … until it gives 0, right after the Grant effect.
     /// </summary>
     /// <param name="connection">The granted connection.</param>
     /// <param name="index">Which frame.</param>
@@ -22,7 +22,9 @@ public sealed partial class ExportSession
             return index == 0 ? WriteAttachOk(0, UInt128.Zero, _readers[reader].Lane!, 0, frame) : 0;
         }
 
-        Must.Be(_live && _seats[0].Connection == connection, $"export {_options.Name}: no grant for connection {connection}");
+        Must.Be(
+            _live && _seats[0].Connection == connection,
+            $"export {_options.Name}: no grant for connection {connection}");
         int skip = index * WireLimits.CompletedEntriesMax;
         Span<CompletedEntry> entries = stackalloc CompletedEntry[WireLimits.CompletedEntriesMax];
         int found = CollectCompleted(skip, entries, out int total);
@@ -62,7 +64,12 @@ public sealed partial class ExportSession
         if (code == RefusalCode.None)
         {
             bool taken = _budget.TryTake(
-                wanted, _options.Geometry.MaxRequestBytes, _options.SlotsMax, _options.ConnectionsMax, !known, out _grant);
+                wanted,
+                _options.Geometry.MaxRequestBytes,
+                _options.SlotsMax,
+                _options.ConnectionsMax,
+                mayShrink: !known,
+                out _grant);
             _hasGrant = taken;
             code = taken ? RefusalCode.None : RefusalCode.NoCredits;
         }
@@ -187,7 +194,9 @@ public sealed partial class ExportSession
         Effects.Add(new SessionEffect(SessionEffectKind.PersistHold));
     }
 
-    /// <summary>Gives a connection its place and its lane; the table of that place has no other user now (S-10).</summary>
+    /// <summary>
+    /// Gives a connection its place and its lane; the table of that place has no other user now (S-10).
+    /// </summary>
     private void TakeSeat(int number, int connection)
     {
         ref Seat seat = ref _seats[number];
@@ -327,14 +336,14 @@ public sealed partial class ExportSession
 public static class RefusalText
 {
     /// <summary>One line: which export, why, what next.</summary>
-    /// <param name="export">Its name.</param>
+    /// <param name="export">Its name; empty where there is none yet.</param>
     /// <param name="code">Why.</param>
     /// <param name="record">Who holds it.</param>
     public static WireText For(in WireText export, RefusalCode code, in HoldRecord record)
     {
         Span<byte> text = stackalloc byte[2 * WireLimits.TextMaxBytes];
         int length = 0;
-        Append(text, ref length, "export "u8);
+        Append(text, ref length, export.IsEmpty ? "server"u8 : "export "u8);
         Append(text, ref length, export.Utf8);
         Append(text, ref length, ": "u8);
         Append(text, ref length, Reason(code));

@@ -10,7 +10,7 @@ namespace Dst.Core.Sessions;
 /// </summary>
 public sealed partial class ExportSession
 {
-    private const int OwnEffects = 8;
+    private const int OwnEffects = 16;
     private const int NoConnection = -1;
 
     private readonly ExportOptions _options;
@@ -52,7 +52,9 @@ public sealed partial class ExportSession
     /// <param name="poisoned">A mark says that changes were lost (S-24).</param>
     public ExportSession(ExportOptions options, in HoldRecord record, CreditBudget budget, bool poisoned)
     {
-        Must.Be(options.Identity != UInt128.Zero && options.Geometry.IsValid, $"export {options.Name} with {options.Geometry}");
+        Must.Be(
+            options.Identity != UInt128.Zero && options.Geometry.IsValid,
+            $"export {options.Name} with {options.Geometry}");
         Must.Be(
             options.ConnectionsMax is >= 1 and <= WireLimits.ConnectionsMax && options.ReadersMax >= 0,
             $"export {options.Name} with {options.ConnectionsMax} connections, {options.ReadersMax} readers");
@@ -82,7 +84,7 @@ public sealed partial class ExportSession
     /// <summary>What the lanes share with this session.</summary>
     public ExportGate Gate { get; }
 
-    /// <summary>What is to be done; drained by the driver after each event.</summary>
+    /// <summary>What is to be done; taken by the driver after each event.</summary>
     public EffectList Effects { get; }
 
     /// <summary>What is on disk about the export, as far as is known.</summary>
@@ -119,7 +121,9 @@ public sealed partial class ExportSession
     /// ATTACH of a connection whose client may know this export (S-02, S-04, S-07). Answered by Grant or Close,
     /// at once or after the drain.
     /// </summary>
-    /// <param name="connection">Id of the connection, of the driver's choice, not used again while it is known here.</param>
+    /// <param name="connection">
+    /// Id of the connection, of the driver's choice, not used again while it is known here.
+    /// </param>
     /// <param name="message">What it asks for.</param>
     /// <param name="address">Where it comes from, for people.</param>
     /// <param name="token">Random, new for each attach (S-08).</param>
@@ -179,7 +183,9 @@ public sealed partial class ExportSession
         Effects.Add(new SessionEffect(SessionEffectKind.Joined, connection, A: message.Connection));
     }
 
-    /// <summary>BEGIN: the client has noted its epoch (S-03). Answered by Begun once that is durable here, too.</summary>
+    /// <summary>
+    /// BEGIN: the client has noted its epoch (S-03). Answered by Begun once that is durable here, too.
+    /// </summary>
     /// <param name="connection">Its first connection.</param>
     /// <param name="nowMs">Monotonic time.</param>
     public void Begin(int connection, long nowMs)
@@ -191,7 +197,9 @@ public sealed partial class ExportSession
         }
     }
 
-    /// <summary>GOODBYE: the client gives the hold back (S-04). Answered by SendGoodbye when nobody holds, durably.</summary>
+    /// <summary>
+    /// GOODBYE: the client gives the hold back (S-04). Answered by SendGoodbye when nobody holds, durably.
+    /// </summary>
     /// <param name="connection">Any of its connections.</param>
     /// <param name="nowMs">Monotonic time.</param>
     public void Goodbye(int connection, long nowMs)
@@ -311,7 +319,9 @@ public sealed partial class ExportSession
         Advance(nowMs);
     }
 
-    /// <summary>The export or its server goes away: nobody attaches any more. Answered by Stopped. The hold stays.</summary>
+    /// <summary>
+    /// The export or its server goes away: nobody attaches any more. Answered by Stopped. The hold stays.
+    /// </summary>
     /// <param name="code"><see cref="RefusalCode.ShuttingDown"/> or <see cref="RefusalCode.ExportGone"/>.</param>
     /// <param name="nowMs">Monotonic time.</param>
     public void Stop(RefusalCode code, long nowMs)
@@ -357,7 +367,9 @@ public sealed partial class ExportSession
         Advance(nowMs);
     }
 
-    /// <summary>The lane of a connection that was granted or joined; it belongs to the connection's engine thread then.</summary>
+    /// <summary>
+    /// The lane of a connection that was granted or joined; it belongs to the connection's engine thread then.
+    /// </summary>
     /// <param name="connection">Its id.</param>
     public ServerLane? LaneOf(int connection)
     {

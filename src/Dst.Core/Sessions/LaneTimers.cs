@@ -60,7 +60,8 @@ public struct LaneTimers
     /// <param name="nowMs">Monotonic time.</param>
     public LivenessAction Tick(long nowMs)
     {
-        if (nowMs - _lastReceivedMs >= WireLimits.SilenceMs || (_sending && nowMs - _sendSinceMs >= WireLimits.SendStallMs))
+        if (nowMs - _lastReceivedMs >= WireLimits.SilenceMs
+            || (_sending && nowMs - _sendSinceMs >= WireLimits.SendStallMs))
         {
             return LivenessAction.Dead;
         }

@@ -42,7 +42,9 @@ public enum ConnectionAction
     /// <summary>Send the HELLO that <see cref="ServerConnection.WriteHello"/> writes.</summary>
     SendHello,
 
-    /// <summary>Look the export up by name and address, then give it <see cref="ServerConnection.AttachRequest"/>.</summary>
+    /// <summary>
+    /// Look the export up by name and address, then give it <see cref="ServerConnection.AttachRequest"/>.
+    /// </summary>
     Attach,
 
     /// <summary>As above with <see cref="ServerConnection.JoinRequest"/> and the header's epoch.</summary>
@@ -57,7 +59,9 @@ public enum ConnectionAction
     /// <summary>Tell the export that its client gives the hold back.</summary>
     Goodbye,
 
-    /// <summary>Send ERROR with the code unless it is none, close, tell the export if it knows the connection.</summary>
+    /// <summary>
+    /// Send ERROR with the code unless it is none, close, tell the export if it knows the connection.
+    /// </summary>
     Close,
 }
 
@@ -111,7 +115,9 @@ public sealed class ServerConnection
     /// <summary>Epoch of its session, from JOIN or from <see cref="OnGranted"/>; 0 when there is none.</summary>
     public ulong Epoch { get; private set; }
 
-    /// <summary>With <see cref="ConnectionAction.Attach"/>: what was asked for; its checksum kind is one of HELLO.</summary>
+    /// <summary>
+    /// With <see cref="ConnectionAction.Attach"/>: what was asked for; its checksum kind is one of HELLO.
+    /// </summary>
     public ref readonly AttachMessage AttachRequest => ref _attach;
 
     /// <summary>With <see cref="ConnectionAction.Join"/>: what was shown.</summary>

@@ -15,10 +15,14 @@ public enum LaneAction
     /// <summary>Give the slot's request to the disk, then call <see cref="ServerLane.OnDone"/>.</summary>
     Run,
 
-    /// <summary>Send the slot's reply; it may be built with <see cref="ServerLane.WriteReply"/> until the slot is used again.</summary>
+    /// <summary>
+    /// Send the slot's reply; it may be built with <see cref="ServerLane.WriteReply"/> until the slot is used again.
+    /// </summary>
     Reply,
 
-    /// <summary>Give a flush of the whole volume to the disk for this slot, then call <see cref="ServerLane.OnDone"/> again.</summary>
+    /// <summary>
+    /// Give a flush of the whole volume to the disk for this slot, then call <see cref="ServerLane.OnDone"/> again.
+    /// </summary>
     RunFlush,
 
     /// <summary>Take the poison away durably, then call <see cref="ServerLane.OnPoisonCleared"/>.</summary>
@@ -30,7 +34,9 @@ public enum LaneAction
     /// <summary>Read nothing more and hand the goodbye to the control thread.</summary>
     Goodbye,
 
-    /// <summary>Send ERROR with <see cref="LaneVerdict.Code"/> if that can be, close, tell the control thread.</summary>
+    /// <summary>
+    /// Send ERROR with <see cref="LaneVerdict.Code"/> if that can be, close, tell the control thread.
+    /// </summary>
     Close,
 }
 
@@ -39,15 +45,17 @@ public enum LaneAction
 /// <param name="Slot">The slot it is about; -1 for none.</param>
 public readonly record struct LaneVerdict(LaneAction Action, int Slot = -1)
 {
-    /// <summary>With <see cref="LaneAction.Close"/>: why; <see cref="RefusalCode.None"/> when the peer ended it.</summary>
+    /// <summary>
+    /// With <see cref="LaneAction.Close"/>: why; <see cref="RefusalCode.None"/> when the peer ended it.
+    /// </summary>
     public RefusalCode Code { get; init; }
 
     /// <summary>With <see cref="LaneAction.SendPong"/>: the number to send back.</summary>
     public ulong Sequence { get; init; }
 
     /// <summary>
-    /// True when the lane is over (closed, or a newer epoch stands) and its last request has left the disk: the control thread has to be told
-    /// (<c>ExportSession.LaneDrained</c>), whatever the action is (S-05).
+    /// True when the lane is over (closed, or a newer epoch stands) and its last request has left the disk: the control
+    /// thread has to be told (<c>ExportSession.LaneDrained</c>), whatever the action is (S-05).
     /// </summary>
     public bool Drained { get; init; }
 }
@@ -73,7 +81,9 @@ public sealed class ServerLane
     private int _inFlight; // shared: written here, read by the control thread
     private bool _closed;
 
-    /// <summary>A lane without requests. Control thread; then it belongs to the engine thread it is handed to.</summary>
+    /// <summary>
+    /// A lane without requests. Control thread; then it belongs to the engine thread it is handed to.
+    /// </summary>
     internal ServerLane(
         ExportGate gate,
         CompletedTable table,
@@ -119,7 +129,8 @@ public sealed class ServerLane
     public Request RequestAt(int slot)
     {
         ref readonly FrameHeader header = ref SlotAt(slot).Header;
-        RequestFlags flags = (header.Flags & FrameFlags.NoUnmap) == FrameFlags.None ? RequestFlags.None : RequestFlags.NoUnmap;
+        bool keep = (header.Flags & FrameFlags.NoUnmap) != FrameFlags.None;
+        RequestFlags flags = keep ? RequestFlags.NoUnmap : RequestFlags.None;
         if (header.Operation == Operation.Write && IsDurable(in header))
         {
             flags |= RequestFlags.Fua;
@@ -129,8 +140,8 @@ public sealed class ServerLane
     }
 
     /// <summary>
-    /// A valid header came. Frames that are no business of a live connection end it (S-01). Nothing is run here that has
-    /// a body (S-14).
+    /// A valid header came. Frames that are no business of a live connection end it (S-01). Nothing is run here that
+    /// has a body (S-14).
     /// </summary>
     /// <param name="header">As <see cref="FrameCodec.TryRead"/> gave it.</param>
     public LaneVerdict OnHeader(in FrameHeader header)
@@ -173,13 +184,13 @@ public sealed class ServerLane
     /// <param name="checksumsMatch">Verdict over table and data.</param>
     public LaneVerdict OnBody(int slot, bool checksumsMatch)
     {
-        ref Slot state = ref SlotAt(slot);
-        Must.Be(state.Phase == Phase.Receiving, $"slot {slot} has a body in phase {state.Phase}");
         if (_closed)
         {
-            Free(slot);
             return new LaneVerdict(LaneAction.None);
         }
+
+        ref Slot state = ref SlotAt(slot);
+        Must.Be(state.Phase == Phase.Receiving, $"slot {slot} has a body in phase {state.Phase}");
 
         if (!checksumsMatch)
         {
@@ -220,7 +231,8 @@ public sealed class ServerLane
             return new LaneVerdict(LaneAction.ClearPoison, slot);
         }
 
-        if (flush && status == DstStatus.Ok)
+        // A reader's flush may have begun before the last change of an older writer.
+        if (flush && status == DstStatus.Ok && !_readOnly)
         {
             _gate.ClearMixedWriters();
         }
@@ -265,8 +277,8 @@ public sealed class ServerLane
     }
 
     /// <summary>
-    /// The connection is gone: by a verdict, by the peer or by the control thread. Requests that wait for their body are
-    /// dropped (S-05); those with the disk end through <see cref="OnDone"/>.
+    /// The connection is gone: by a verdict, by the peer or by the control thread. Requests that wait for their body
+    /// are dropped (S-05); those with the disk end through <see cref="OnDone"/>.
     /// </summary>
     public void Detach()
     {
@@ -361,17 +373,17 @@ public sealed class ServerLane
         if (header.Operation == Operation.Flush)
         {
             bool replayed = (header.Flags & FrameFlags.Replayed) != FrameFlags.None;
-            return _gate.IsPoisoned && !(replayed && !_readOnly && _gate.ReplayMayHelp) ? DstStatus.IoError : DstStatus.Ok;
+            bool helps = replayed && !_readOnly && _gate.ReplayMayHelp;
+            return _gate.IsPoisoned && !helps ? DstStatus.IoError : DstStatus.Ok;
         }
 
-        ExportCapabilities capabilities = _geometry.Capabilities;
-        if (IsChange(header.Operation) && (_readOnly || (capabilities & ExportCapabilities.ReadOnly) != ExportCapabilities.None))
+        if (IsChange(header.Operation) && (_readOnly || Has(ExportCapabilities.ReadOnly)))
         {
             return DstStatus.ReadOnly;
         }
 
-        if ((header.Operation == Operation.Discard && (capabilities & ExportCapabilities.Discard) == ExportCapabilities.None)
-            || (header.Operation == Operation.WriteZeroes && (capabilities & ExportCapabilities.WriteZeroes) == ExportCapabilities.None))
+        if ((header.Operation == Operation.Discard && !Has(ExportCapabilities.Discard))
+            || (header.Operation == Operation.WriteZeroes && !Has(ExportCapabilities.WriteZeroes)))
         {
             return DstStatus.NotSupported;
         }
@@ -467,6 +479,9 @@ public sealed class ServerLane
 
         return false;
     }
+
+    private bool Has(ExportCapabilities capability) =>
+        (_geometry.Capabilities & capability) != ExportCapabilities.None;
 
     private bool IsDurable(in FrameHeader header) =>
         _gate.Cache == CacheMode.WriteThrough || (header.Flags & FrameFlags.Fua) != FrameFlags.None;

@@ -15,7 +15,8 @@ public enum SessionEffectKind
     SendWait,
 
     /// <summary>
-    /// Make <c>PendingHold</c> durable (written beside, synced, renamed, folder synced), then call <c>HoldPersisted</c> (S-03).
+    /// Make <c>PendingHold</c> durable (written beside, synced, renamed, folder synced), then call <c>HoldPersisted</c>
+    /// (S-03).
     /// </summary>
     PersistHold,
 
@@ -51,28 +52,42 @@ public readonly record struct SessionEffect(
     SessionEffectKind Kind, int Connection = -1, RefusalCode Code = RefusalCode.None, long A = 0, long B = 0);
 
 /// <summary>
-/// A list of effects with a fixed bound; one more than that ends the process. The driver drains it after each event.
+/// Effects in the order in which they came, with a fixed bound; one more than that ends the process. The driver takes
+/// them one by one after each event, and may call the session again while it does.
 /// </summary>
 public sealed class EffectList
 {
-    private readonly SessionEffect[] _effects;
+    private readonly SessionEffect[] _ring;
+    private int _first;
 
     /// <summary>An empty list.</summary>
-    /// <param name="capacity">Most effects of one event.</param>
-    public EffectList(int capacity) => _effects = new SessionEffect[capacity];
+    /// <param name="capacity">Most effects that wait.</param>
+    public EffectList(int capacity) => _ring = new SessionEffect[capacity];
 
-    /// <summary>Effects, oldest first; valid until <see cref="Clear"/>.</summary>
-    public ReadOnlySpan<SessionEffect> Pending => _effects.AsSpan(0, Count);
-
-    /// <summary>Number of effects.</summary>
+    /// <summary>Effects that wait.</summary>
     public int Count { get; private set; }
 
-    /// <summary>The driver has done them all.</summary>
-    public void Clear() => Count = 0;
+    /// <summary>Takes the oldest effect.</summary>
+    /// <param name="effect">What to do.</param>
+    /// <returns>False when there is none.</returns>
+    public bool TryTake(out SessionEffect effect)
+    {
+        effect = default;
+        if (Count == 0)
+        {
+            return false;
+        }
+
+        effect = _ring[_first];
+        _first = (_first + 1) % _ring.Length;
+        Count--;
+        return true;
+    }
 
     internal void Add(in SessionEffect effect)
     {
-        Must.Be(Count < _effects.Length, $"more than {_effects.Length} effects: were the last ones drained?");
-        _effects[Count++] = effect;
+        Must.Be(Count < _ring.Length, $"more than {_ring.Length} effects: were the last ones taken?");
+        _ring[(_first + Count) % _ring.Length] = effect;
+        Count++;
     }
 }

@@ -4,11 +4,13 @@ using System.Globalization;
 namespace Dst.Core.Specs;
 
 /// <summary>
-/// Spans of time as people write them: whole numbers with ms, s, m or h; seconds when nothing follows. Pure; any thread.
+/// Spans of time as people write them: whole numbers with ms, s, m or h; seconds when nothing follows. Pure; any
+/// thread.
 /// </summary>
 public static class Duration
 {
-    private static readonly (string Suffix, long Ms)[] Units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+    private static readonly (string Suffix, long Ms)[] Units =
+        [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
 
     /// <summary>Reads a span of 1 ms to <paramref name="maxMs"/>.</summary>
     /// <param name="text">Such as 500ms, 30, 30s or 5m.</param>

@@ -122,13 +122,17 @@ public sealed record NetworkNodeSpec(string? Host, int Port, string? SocketPath,
     /// <inheritdoc/>
     public override string Address => SocketPath is null ? $"{Authority}/{Export}" : $"{SocketPath} export {Export}";
 
-    /// <summary>Host and port as written in an address; IPv6 in brackets, the port left out when it is the default.</summary>
+    /// <summary>
+    /// Host and port as written in an address; IPv6 in brackets, the port left out when it is the default.
+    /// </summary>
     private string Authority
     {
         get
         {
             string host = Host!.Contains(':', StringComparison.Ordinal) ? $"[{Host}]" : Host;
-            return Port == WireLimits.DefaultPort ? host : string.Create(CultureInfo.InvariantCulture, $"{host}:{Port}");
+            return Port == WireLimits.DefaultPort
+                ? host
+                : string.Create(CultureInfo.InvariantCulture, $"{host}:{Port}");
         }
     }
 

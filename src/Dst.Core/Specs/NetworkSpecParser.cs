@@ -39,7 +39,8 @@ internal static class NetworkSpecParser
             return null;
         }
 
-        NetworkOptions? options = ParseOptions("dst", comma < 0 ? null : rest[(comma + 1)..], export: null, out _, out error);
+        string? optionText = comma < 0 ? null : rest[(comma + 1)..];
+        NetworkOptions? options = ParseOptions("dst", optionText, export: null, out _, out error);
         return options is null ? null : new NetworkNodeSpec(host, port, null, export, options);
     }
 

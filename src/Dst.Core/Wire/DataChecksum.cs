@@ -14,7 +14,8 @@ public static class DataChecksum
 
 
     /// <summary>Kinds that this code knows: bit k stands for kind k.</summary>
-    public const byte KnownKinds = 1 << (int)ChecksumKind.None | 1 << (int)ChecksumKind.Crc32C | 1 << (int)ChecksumKind.Xxh3;
+    public const byte KnownKinds =
+        1 << (int)ChecksumKind.None | 1 << (int)ChecksumKind.Crc32C | 1 << (int)ChecksumKind.Xxh3;
 
     /// <summary>What is used when nobody asks for another kind.</summary>
     public const ChecksumKind Default = ChecksumKind.Xxh3;

@@ -169,7 +169,9 @@ public static class FrameCodec
                     : CheckPlain(in header, WireLimits.ControlBodyMaxBytes, false, epoch: true, status: false);
             case FrameKind.Begin:
             case FrameKind.BeginOk:
-                return header.Epoch == 0 ? WireError.Epoch : CheckPlain(in header, 0, false, epoch: true, status: false);
+                return header.Epoch == 0
+                    ? WireError.Epoch
+                    : CheckPlain(in header, 0, false, epoch: true, status: false);
             case FrameKind.Goodbye:
                 return CheckPlain(in header, 0, false, epoch: true, status: false);
             case FrameKind.Error:

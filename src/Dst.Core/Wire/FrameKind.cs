@@ -45,7 +45,9 @@ public enum FrameKind : byte
     /// <summary>Either: yes, with the same number.</summary>
     Pong = 13,
 
-    /// <summary>Client: gives the hold back. Server: the hold is given back, or it goes away in good order (S-04).</summary>
+    /// <summary>
+    /// Client: gives the hold back. Server: the hold is given back, or it goes away in good order (S-04).
+    /// </summary>
     Goodbye = 14,
 
     /// <summary>Either: refused, with a code and a text; the last frame of its sender.</summary>

@@ -41,7 +41,7 @@ public static partial class MessageCodec
             }
         }
 
-        return reader.End(TlvType.Wait);
+        return reader.End(AttachWaitNeeds);
     }
 
     /// <summary>Writes ERROR.</summary>
@@ -88,7 +88,7 @@ public static partial class MessageCodec
             }
         }
 
-        return reader.End();
+        return reader.End(needed: 0);
     }
 
     /// <summary>Writes a COMPLETED frame.</summary>

@@ -9,6 +9,27 @@ namespace Dst.Core.Wire;
 /// </summary>
 public static partial class MessageCodec
 {
+    private static readonly ulong HelloNeeds = TlvReader.SetOf(
+        TlvType.Versions, TlvType.Features, TlvType.Nonce, TlvType.Checksums);
+
+    private static readonly ulong HelloReplyNeeds = TlvReader.SetOf(
+        TlvType.Versions, TlvType.Features, TlvType.Nonce, TlvType.Checksums, TlvType.BootId);
+
+    private static readonly ulong AttachNeeds = TlvReader.SetOf(
+        TlvType.Challenge, TlvType.Export, TlvType.Device, TlvType.Incarnation, TlvType.Access, TlvType.Replaces,
+        TlvType.Expected, TlvType.Credits, TlvType.Checksum);
+
+    private static readonly ulong AttachOkNeeds = TlvReader.SetOf(
+        TlvType.Token, TlvType.Identity, TlvType.Geometry, TlvType.ServerState, TlvType.Credits, TlvType.Checksum,
+        TlvType.CompletedCount);
+
+    private static readonly ulong JoinNeeds = TlvReader.SetOf(
+        TlvType.Challenge, TlvType.Export, TlvType.Token, TlvType.Connection);
+
+    private static readonly ulong JoinOkNeeds = TlvReader.SetOf(TlvType.Connection);
+
+    private static readonly ulong AttachWaitNeeds = TlvReader.SetOf(TlvType.Wait);
+
     /// <summary>Writes a frame that has no body: BEGIN, BEGIN_OK, PING, PONG, GOODBYE.</summary>
     /// <param name="kind">Which.</param>
     /// <param name="epoch">The session's epoch, 0 where there is none.</param>
@@ -66,7 +87,7 @@ public static partial class MessageCodec
             }
         }
 
-        return reader.End(TlvType.Versions, TlvType.Features, TlvType.Nonce, TlvType.Checksums);
+        return reader.End(HelloNeeds);
     }
 
     /// <summary>Writes the HELLO of a server.</summary>
@@ -122,7 +143,7 @@ public static partial class MessageCodec
             }
         }
 
-        return reader.End(TlvType.Versions, TlvType.Features, TlvType.Nonce, TlvType.Checksums, TlvType.BootId);
+        return reader.End(HelloReplyNeeds);
     }
 
     /// <summary>Writes ATTACH.</summary>
@@ -160,9 +181,7 @@ public static partial class MessageCodec
             ReadAttachEntry(ref reader, ref message);
         }
 
-        WireError error = reader.End(
-            TlvType.Challenge, TlvType.Export, TlvType.Device, TlvType.Incarnation, TlvType.Access, TlvType.Replaces,
-            TlvType.Expected, TlvType.Credits, TlvType.Checksum);
+        WireError error = reader.End(AttachNeeds);
         bool contradiction = message.Access == AccessKind.ReadOnly && (message.TakeOver || message.Replaces != 0);
         return error == WireError.None && contradiction ? WireError.TlvValue : error;
     }
@@ -207,9 +226,7 @@ public static partial class MessageCodec
             ReadAttachOkEntry(ref reader, ref message);
         }
 
-        return reader.End(
-            TlvType.Token, TlvType.Identity, TlvType.Geometry, TlvType.ServerState, TlvType.Credits, TlvType.Checksum,
-            TlvType.CompletedCount);
+        return reader.End(AttachOkNeeds);
     }
 
     /// <summary>Writes JOIN.</summary>
@@ -256,7 +273,7 @@ public static partial class MessageCodec
             }
         }
 
-        return reader.End(TlvType.Challenge, TlvType.Export, TlvType.Token, TlvType.Connection);
+        return reader.End(JoinNeeds);
     }
 
     /// <summary>Writes JOIN_OK.</summary>
@@ -290,6 +307,6 @@ public static partial class MessageCodec
             }
         }
 
-        return reader.End(TlvType.Connection);
+        return reader.End(JoinOkNeeds);
     }
 }

@@ -172,7 +172,9 @@ public struct AttachOkMessage
     /// <summary>What an acknowledgement means (S-21).</summary>
     public CacheMode Cache;
 
-    /// <summary>Data of the export is lost; flushes fail until it is written anew or an operator says so (S-24).</summary>
+    /// <summary>
+    /// Data of the export is lost; flushes fail until it is written anew or an operator says so (S-24).
+    /// </summary>
     public bool Poisoned;
 
     /// <summary>Granted credits.</summary>
@@ -220,14 +222,18 @@ public struct ErrorMessage
     /// <summary>Why, and what to do next, for people.</summary>
     public WireText Text;
 
-    /// <summary>With <see cref="RefusalCode.Held"/> and <see cref="RefusalCode.Fenced"/>: name and address of the holder.</summary>
+    /// <summary>
+    /// With <see cref="RefusalCode.Held"/> and <see cref="RefusalCode.Fenced"/>: name and address of the holder.
+    /// </summary>
     public WireText Holder;
 
     /// <summary>With the same: the newest used epoch, which a take-over has to name; 0 for none.</summary>
     public ulong Epoch;
 }
 
-/// <summary>One entry of a COMPLETED frame: u16 connection, u16 slot, u16 status, u16 zero, u64 sequence (S-10).</summary>
+/// <summary>
+/// One entry of a COMPLETED frame: u16 connection, u16 slot, u16 status, u16 zero, u64 sequence (S-10).
+/// </summary>
 /// <param name="Connection">Number in the session.</param>
 /// <param name="Slot">Slot of that connection.</param>
 /// <param name="Status">A <see cref="WireStatus"/>.</param>

@@ -68,7 +68,9 @@ public enum TlvType : ushort
     /// <summary>32 bytes, see <see cref="ExportGeometry"/>.</summary>
     Geometry = 21,
 
-    /// <summary>u64 boot id, u64 write-error generation, u8 cache mode, u8 flags: bit 0 poisoned (S-20, S-24).</summary>
+    /// <summary>
+    /// u64 boot id, u64 write-error generation, u8 cache mode, u8 flags: bit 0 poisoned (S-20, S-24).
+    /// </summary>
     ServerState = 22,
 
     /// <summary>u32: entries in the COMPLETED frames before.</summary>
@@ -87,7 +89,10 @@ public enum TlvType : ushort
     Text = 0x8019,
 }
 
-/// <summary>Writes entries one after the other: u16 type, u16 length, value. Sticky: after one that does not fit nothing is written.</summary>
+/// <summary>
+/// Writes entries one after the other: u16 type, u16 length, value. Sticky: after one that does not fit nothing is
+/// written.
+/// </summary>
 /// <param name="target">Where to.</param>
 public ref struct TlvWriter(Span<byte> target)
 {
@@ -241,7 +246,9 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
         return true;
     }
 
-    /// <summary>Says that the entry that was read last is not known here: skipped when it is optional, else an error.</summary>
+    /// <summary>
+    /// Says that the entry that was read last is not known here: skipped when it is optional, else an error.
+    /// </summary>
     public void Unknown()
     {
         if (((int)Type & OptionalBit) == 0)
@@ -264,25 +271,23 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
     /// <param name="type">One of <see cref="TlvType"/>.</param>
     public readonly bool Has(TlvType type) => (_seen & BitOf(type)) != 0;
 
-    /// <summary>The reason to refuse the body, once all was read.</summary>
-    /// <param name="needed">Types that must be there.</param>
-    public readonly WireError End(params ReadOnlySpan<TlvType> needed)
+    /// <summary>The set of some types, as <see cref="End"/> takes it.</summary>
+    /// <param name="types">Types that exist.</param>
+    public static ulong SetOf(params ReadOnlySpan<TlvType> types)
     {
-        if (Error != WireError.None)
+        ulong set = 0;
+        foreach (TlvType type in types)
         {
-            return Error;
+            set |= BitOf(type);
         }
 
-        foreach (TlvType type in needed)
-        {
-            if (!Has(type))
-            {
-                return WireError.TlvMissing;
-            }
-        }
-
-        return WireError.None;
+        return set;
     }
+
+    /// <summary>The reason to refuse the body, once all was read.</summary>
+    /// <param name="needed">Types that must be there, from <see cref="SetOf"/>.</param>
+    public readonly WireError End(ulong needed) =>
+        Error == WireError.None && (_seen & needed) != needed ? WireError.TlvMissing : Error;
 
     /// <summary>The value as one byte.</summary>
     public byte Byte() => IsLong(1) ? Value[0] : (byte)0;

@@ -1,6 +1,8 @@
 namespace Dst.Core.Wire;
 
-/// <summary>Why bytes are no frame of this protocol. Each value but <see cref="None"/> ends the connection (N-33).</summary>
+/// <summary>
+/// Why bytes are no frame of this protocol. Each value but <see cref="None"/> ends the connection (N-33).
+/// </summary>
 public enum WireError : byte
 {
     /// <summary>Nothing is wrong.</summary>

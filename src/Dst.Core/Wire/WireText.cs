@@ -20,7 +20,9 @@ public readonly struct WireText : IEquatable<WireText>
     {
     }
 
-    /// <summary>Takes bytes; what is longer than <see cref="WireLimits.TextMaxBytes"/> is cut between characters.</summary>
+    /// <summary>
+    /// Takes bytes; what is longer than <see cref="WireLimits.TextMaxBytes"/> is cut between characters.
+    /// </summary>
     /// <param name="utf8">Any bytes.</param>
     public WireText(ReadOnlySpan<byte> utf8)
     {

@@ -5,7 +5,9 @@ using Xunit;
 
 namespace Dst.Core.Tests.Sessions;
 
-/// <summary>An export with the driver's side of it: a disk for records that keeps what was synced, and the effects.</summary>
+/// <summary>
+/// An export with the driver's side of it: a disk for records that keeps what was synced, and the effects.
+/// </summary>
 internal sealed class ExportBed
 {
     internal static readonly UInt128 Identity = 77;
@@ -83,19 +85,20 @@ internal sealed class ExportBed
         Session = Make();
     }
 
-    internal static AttachMessage Message(DeviceId device, ulong replaces, ulong incarnation = 5, bool takeOver = false) => new()
-    {
-        Challenge = 1,
-        Export = new WireText("disk1"),
-        Device = device,
-        Incarnation = incarnation,
-        Access = AccessKind.ReadWrite,
-        TakeOver = takeOver,
-        Replaces = replaces,
-        Credits = new CreditGrant(2, 8, 4 << 20),
-        Checksum = ChecksumKind.Xxh3,
-        Holder = new WireText($"host{device.Uuid}"),
-    };
+    internal static AttachMessage Message(
+        DeviceId device, ulong replaces, ulong incarnation = 5, bool takeOver = false) => new()
+        {
+            Challenge = 1,
+            Export = new WireText("disk1"),
+            Device = device,
+            Incarnation = incarnation,
+            Access = AccessKind.ReadWrite,
+            TakeOver = takeOver,
+            Replaces = replaces,
+            Credits = new CreditGrant(2, 8, 4 << 20),
+            Checksum = ChecksumKind.Xxh3,
+            Holder = new WireText($"host{device.Uuid}"),
+        };
 
     internal static AttachMessage Reader() => Message(A, 0) with { Access = AccessKind.ReadOnly };
 
@@ -182,20 +185,20 @@ internal sealed class ExportBed
 
     internal void Drain()
     {
-        while (Session.Effects.Count > 0)
+        while (Session.Effects.TryTake(out SessionEffect effect))
         {
-            SessionEffect[] effects = Session.Effects.Pending.ToArray();
-            Session.Effects.Clear();
-            _log.AddRange(effects);
-            if (PersistAtOnce && effects.Any(e => e.Kind == SessionEffectKind.PersistHold))
+            _log.Add(effect);
+            if (!PersistAtOnce || effect.Kind != SessionEffectKind.PersistHold)
             {
-                if (!PersistFails)
-                {
-                    OnDisk = Session.PendingHold;
-                }
-
-                Session.HoldPersisted(!PersistFails, NowMs);
+                continue;
             }
+
+            if (!PersistFails)
+            {
+                OnDisk = Session.PendingHold;
+            }
+
+            Session.HoldPersisted(!PersistFails, NowMs);
         }
     }
 
@@ -224,7 +227,12 @@ internal sealed record Live(
     ExportBed Bed, int Connection, ulong Epoch, ServerLane Lane, AttachOkMessage Ok, List<CompletedEntry> Completed)
 {
     internal FrameHeader Request(
-        Operation operation, int slot, ulong sequence, ulong offset = 0, ulong length = 4096, FrameFlags flags = FrameFlags.None)
+        Operation operation,
+        int slot,
+        ulong sequence,
+        ulong offset = 0,
+        ulong length = 4096,
+        FrameFlags flags = FrameFlags.None)
     {
         bool flush = operation == Operation.Flush;
         return new FrameHeader
@@ -243,7 +251,12 @@ internal sealed record Live(
 
     /// <summary>Sends a request with its good body.</summary>
     internal LaneVerdict Send(
-        Operation operation, int slot, ulong sequence, ulong offset = 0, ulong length = 4096, FrameFlags flags = FrameFlags.None)
+        Operation operation,
+        int slot,
+        ulong sequence,
+        ulong offset = 0,
+        ulong length = 4096,
+        FrameFlags flags = FrameFlags.None)
     {
         LaneVerdict verdict = Lane.OnHeader(Request(operation, slot, sequence, offset, length, flags));
         return verdict.Action == LaneAction.ReceiveBody ? Lane.OnBody(slot, checksumsMatch: true) : verdict;

@@ -6,7 +6,9 @@ using Xunit;
 
 namespace Dst.Core.Tests.Sessions;
 
-/// <summary>Any order of events, with lanes that go on after their session ended, against what must always hold.</summary>
+/// <summary>
+/// Any order of events, with lanes that go on after their session ended, against what must always hold.
+/// </summary>
 public sealed class ExportModelTests
 {
     private const int Clients = 3;
@@ -141,7 +143,8 @@ public sealed class ExportModelTests
                 2 => (ulong)step.Pick % (_newest + 2),
                 _ => _noted[step.Client],
             };
-            AttachMessage message = ExportBed.Message(device, replaces, (ulong)(step.Client + 1), takeOver: step.Slot == 1);
+            ulong incarnation = (ulong)(step.Client + 1);
+            AttachMessage message = ExportBed.Message(device, replaces, incarnation, takeOver: step.Slot == 1);
             int connection = _bed.NewConnection();
             _attaching[connection] = message;
             _bed.Session.Attach(connection, in message, default, (UInt128)(uint)connection, _bed.NowMs);

@@ -10,7 +10,8 @@ public sealed class ExportSessionTests
     private static readonly DeviceId A = ExportBed.A;
     private static readonly DeviceId B = ExportBed.B;
 
-    private static AttachMessage Message(DeviceId device, ulong replaces, ulong incarnation = 5, bool takeOver = false) =>
+    private static AttachMessage Message(
+        DeviceId device, ulong replaces, ulong incarnation = 5, bool takeOver = false) =>
         ExportBed.Message(device, replaces, incarnation, takeOver);
 
     private static bool Has(SessionEffect[] effects, SessionEffectKind kind, int connection) =>
@@ -50,7 +51,9 @@ public sealed class ExportSessionTests
         Assert.Equal(LaneAction.Run, second.Send(Operation.Read, 0, 1).Action);
     }
 
-    /// <summary>S-02: an epoch that was granted but never begun may be replaced by its device, by either name.</summary>
+    /// <summary>
+    /// S-02: an epoch that was granted but never begun may be replaced by its device, by either name.
+    /// </summary>
     [Fact]
     public void A_lost_grant_can_be_replaced()
     {
@@ -100,7 +103,9 @@ public sealed class ExportSessionTests
         Assert.Contains("host1 at 192.0.2.1", error.Text.ToString(), StringComparison.Ordinal);
     }
 
-    /// <summary>S-04: take-over names the epoch; the fenced one never comes back, even after the new holder left.</summary>
+    /// <summary>
+    /// S-04: take-over names the epoch; the fenced one never comes back, even after the new holder left.
+    /// </summary>
     [Fact]
     public void A_taken_over_client_never_returns()
     {
@@ -264,7 +269,9 @@ public sealed class ExportSessionTests
         bed.Persist();
         Assert.True(Has(bed.Take(), SessionEffectKind.Grant, connection));
         Live live = bed.Begun(connection, begin: false);
-        Assert.Equal((true, A, live.Epoch, 0UL), (bed.OnDisk.Held, bed.OnDisk.Holder, bed.OnDisk.Granted, bed.OnDisk.Used));
+        Assert.Equal(
+            (true, A, live.Epoch, 0UL),
+            (bed.OnDisk.Held, bed.OnDisk.Holder, bed.OnDisk.Granted, bed.OnDisk.Used));
         bed.Session.Begin(connection, bed.NowMs);
         bed.Session.Begin(connection, bed.NowMs);
         Assert.Equal([new SessionEffect(SessionEffectKind.PersistHold)], bed.Take());
@@ -342,7 +349,8 @@ public sealed class ExportSessionTests
     {
         ExportBed bed = new();
         Assert.Equal(RefusalCode.Identity, bed.Refusal(Message(A, 0) with { ExpectedIdentity = 78 }));
-        Assert.Equal(RefusalCode.Size, bed.Refusal(Message(A, 0) with { ExpectedSizeBytes = ExportBed.SizeBytes + 4096 }));
+        Assert.Equal(
+            RefusalCode.Size, bed.Refusal(Message(A, 0) with { ExpectedSizeBytes = ExportBed.SizeBytes + 4096 }));
         Assert.Equal(RefusalCode.None, bed.Refusal(
             Message(A, 0) with { ExpectedIdentity = ExportBed.Identity, ExpectedSizeBytes = ExportBed.SizeBytes }));
     }
@@ -428,9 +436,7 @@ public sealed class ExportSessionTests
         {
             AttachMessage message = Message(A, epoch) with { Credits = new CreditGrant(1, 600, 1 << 22) };
             session.Attach(round, in message, default, 3, 0);
-            session.Effects.Clear();
-            session.HoldPersisted(true, 0);
-            session.Effects.Clear();
+            Drain(session);
             int frames = 0;
             byte[] frame = new byte[WireLimits.ControlFrameMaxBytes];
             while (session.WriteGrant(round, frames, frame) > 0)
@@ -448,9 +454,7 @@ public sealed class ExportSessionTests
             Assert.Equal(round == 0 ? 1 : 4, frames);
             epoch = session.Epoch;
             session.Begin(round, 0);
-            session.Effects.Clear();
-            session.HoldPersisted(true, 0);
-            session.Effects.Clear();
+            Drain(session);
             ServerLane lane = session.LaneOf(round)!;
             for (int slot = 0; slot < 600 && round == 0; slot++)
             {
@@ -470,6 +474,17 @@ public sealed class ExportSessionTests
         }
 
         Assert.Equal(600, seen.Count);
+    }
+
+    private static void Drain(ExportSession session)
+    {
+        while (session.Effects.TryTake(out SessionEffect effect))
+        {
+            if (effect.Kind == SessionEffectKind.PersistHold)
+            {
+                session.HoldPersisted(true, 0);
+            }
+        }
     }
 
     /// <summary>S-20, S-23: a loss behind the export is told by a new boot id and ends the session.</summary>
@@ -546,7 +561,8 @@ public sealed class ExportSessionTests
         CreditBudget budget = new(256 << 20);
         for (int i = 0; i < 15; i++)
         {
-            Assert.True(budget.TryTake(new CreditGrant(1, 128, 1 << 30), 1 << 20, 256, 16, true, out CreditGrant grant));
+            CreditGrant wanted = new(1, 128, 1 << 30);
+            Assert.True(budget.TryTake(wanted, 1 << 20, 256, 16, true, out CreditGrant grant));
             Assert.True(grant.PayloadBytes >= 1 << 20);
         }
 

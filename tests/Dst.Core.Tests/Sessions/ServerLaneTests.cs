@@ -1,3 +1,4 @@
+using CsCheck;
 using Dst.Core.Requests;
 using Dst.Core.Sessions;
 using Dst.Core.Wire;
@@ -328,7 +329,8 @@ public sealed class ServerLaneTests
         Assert.Equal(LaneAction.Run, live.Send(Write, 0, 1, flags: flags).Action);
         Assert.Equal(durable ? RequestFlags.Fua : RequestFlags.None, live.Lane.RequestAt(0).Flags);
         Assert.Equal(LaneAction.Reply, live.Lane.OnDone(0, DstStatus.Ok).Action);
-        foreach ((Operation operation, int slot) in ((Operation, int)[])[(Operation.Discard, 1), (Operation.WriteZeroes, 2)])
+        (Operation, int)[] others = [(Operation.Discard, 1), (Operation.WriteZeroes, 2)];
+        foreach ((Operation operation, int slot) in others)
         {
             live.Send(operation, slot, 1, flags: flags);
             Assert.Equal(RequestFlags.None, live.Lane.RequestAt(slot).Flags);
@@ -380,7 +382,9 @@ public sealed class ServerLaneTests
         Assert.Equal((LaneAction.Close, RefusalCode.Protocol), (verdict.Action, verdict.Code));
     }
 
-    /// <summary>S-20: boot id and generation in each flush reply; failures of the disk count, refusals do not.</summary>
+    /// <summary>
+    /// S-20: boot id and generation in each flush reply; failures of the disk count, refusals do not.
+    /// </summary>
     [Fact]
     public void Flush_replies_carry_boot_id_and_generation()
     {
@@ -441,6 +445,84 @@ public sealed class ServerLaneTests
         bed.Session.SetPoison(true);
         Assert.Equal(LaneAction.Run, second.Send(Flush, 0, 3, flags: FrameFlags.Replayed).Action);
     }
+
+    [Fact]
+    public void A_readers_flush_says_nothing_of_older_writers()
+    {
+        ExportBed bed = new(CacheMode.WriteBack);
+        Live reader = bed.Granted(ExportBed.Reader(), begin: false);
+        Live first = bed.Granted(ExportBed.Message(ExportBed.A, 0, incarnation: 5));
+        reader.Send(Flush, 0, 1);
+        bed.Granted(ExportBed.Message(ExportBed.A, first.Epoch, incarnation: 6));
+        reader.Lane.OnDone(0, DstStatus.Ok);
+        Assert.True(bed.Session.Gate.HasMixedWriters);
+    }
+
+    /// <summary>N-33: any valid headers, bodies and ends in any order; nothing leaks and nothing dies.</summary>
+    [Theory]
+    [InlineData(CacheMode.WriteThrough)]
+    [InlineData(CacheMode.WriteBack)]
+    public void Any_order_of_frames_is_survived(CacheMode cache) =>
+        Gen.Select(Gen.Int[0, 9], Gen.Int[0, 4], Gen.Int[0, 9], Gen.Int[1, 6], Gen.Int[0, 7]).Array[1, 60].Sample(
+            steps =>
+            {
+                Live live = Open(cache);
+                List<int> receiving = [];
+                List<int> running = [];
+                void Took(LaneVerdict verdict)
+                {
+                    receiving.Remove(verdict.Slot);
+                    if (verdict.Action == LaneAction.ReceiveBody)
+                    {
+                        receiving.Add(verdict.Slot);
+                    }
+                    else if (verdict.Action is LaneAction.Run or LaneAction.RunFlush)
+                    {
+                        running.Add(verdict.Slot);
+                    }
+                    else if (verdict.Action == LaneAction.Reply)
+                    {
+                        live.Reply(verdict.Slot);
+                    }
+                }
+
+                foreach ((int kind, int operation, int slot, int sequence, int block) in steps)
+                {
+                    if (kind < 6)
+                    {
+                        FrameHeader header = live.Request(
+                            (Operation)operation, slot, (ulong)sequence * (ulong)(1 + kind), (ulong)block * 4096, 4096);
+                        Took(live.Lane.OnHeader(in header));
+                    }
+                    else if (kind == 6 && receiving.Count > 0)
+                    {
+                        Took(live.Lane.OnBody(receiving[0], checksumsMatch: block != 0 || sequence != 6));
+                    }
+                    else if (kind < 9 && running.Count > 0)
+                    {
+                        int done = running[block % running.Count];
+                        running.Remove(done);
+                        Took(live.Lane.OnDone(done, sequence == 6 ? DstStatus.IoError : DstStatus.Ok));
+                    }
+                    else if (kind == 9 && block == 7)
+                    {
+                        live.Lane.Detach();
+                    }
+
+                    Assert.True(live.Lane.InFlightCount <= live.Lane.ActiveCount);
+                }
+
+                live.Lane.Detach();
+                while (running.Count > 0)
+                {
+                    int done = running[0];
+                    running.RemoveAt(0);
+                    Took(live.Lane.OnDone(done, DstStatus.Ok));
+                }
+
+                Assert.Equal((0, 0), (live.Lane.ActiveCount, live.Lane.InFlightCount));
+            },
+            iter: 3000);
 
     [Fact]
     public void Requests_allocate_nothing()

@@ -16,8 +16,10 @@ public sealed class ExamplesTests
         StringBuilder text = new();
         foreach ((string name, byte[] bytes) in Samples.Frames())
         {
-            int shown = int.Min(bytes.Length, 96 + (name.StartsWith("REQUEST write", StringComparison.Ordinal) ? 0 : 4096));
-            text.Append(name).Append(bytes.Length > shown ? $", {bytes.Length} bytes, all further ones 5a" : "").Append("\n\n");
+            bool isLong = name.StartsWith("REQUEST write", StringComparison.Ordinal);
+            int shown = int.Min(bytes.Length, isLong ? 96 : 4096);
+            string cut = bytes.Length > shown ? $", {bytes.Length} bytes, all further ones 5a" : "";
+            text.Append(name).Append(cut).Append("\n\n");
             for (int at = 0; at < shown; at += BytesPerLine)
             {
                 text.Append("    ");
@@ -51,7 +53,8 @@ public sealed class ExamplesTests
         string page = File.ReadAllText(Path.Combine(Root(), "docs", "protocol.md"));
         foreach (FrameKind kind in Enum.GetValues<FrameKind>().Where(kind => kind != FrameKind.None))
         {
-            string name = string.Concat(kind.ToString().Select((c, i) => char.IsUpper(c) && i > 0 ? "_" + c : c.ToString()));
+            string name = string.Concat(
+                kind.ToString().Select((c, i) => char.IsUpper(c) && i > 0 ? "_" + c : c.ToString()));
             Assert.Contains($"| {(int)kind} | {name.ToUpperInvariant()} |", page, StringComparison.Ordinal);
         }
 

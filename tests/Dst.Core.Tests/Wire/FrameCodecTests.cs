@@ -81,7 +81,8 @@ public sealed class FrameCodecTests
     public void Header_checksum_is_crc32c_of_what_is_before_it()
     {
         byte[] bytes = Bytes("ATTACH");
-        Assert.Equal(DataChecksum.Crc32C(bytes.AsSpan(0, 60)), BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(60)));
+        Assert.Equal(
+            DataChecksum.Crc32C(bytes.AsSpan(0, 60)), BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(60)));
     }
 
     [Theory]
@@ -151,9 +152,10 @@ public sealed class FrameCodecTests
     {
         Assert.Equal(WireError.None, ErrorOf(Samples.Request(Operation.Read, long.MaxValue - 512UL, 512)));
         Assert.Equal(WireError.None, ErrorOf(Samples.Request(Operation.Read, 0, WireLimits.DataMaxBytes)));
-        Assert.Equal(WireError.None, ErrorOf(Samples.Request(Operation.Discard, 0, (ulong)WireLimits.ChangeMaxBytes)));
-        Assert.Equal(WireError.Range, ErrorOf(Samples.Request(Operation.Discard, 0, (ulong)WireLimits.ChangeMaxBytes + 1)));
-        Assert.Equal(WireError.None, ErrorOf(Samples.Request(Operation.WriteZeroes, 512, (ulong)WireLimits.ChangeMaxBytes)));
+        const ulong Longest = (ulong)WireLimits.ChangeMaxBytes;
+        Assert.Equal(WireError.None, ErrorOf(Samples.Request(Operation.Discard, 0, Longest)));
+        Assert.Equal(WireError.Range, ErrorOf(Samples.Request(Operation.Discard, 0, Longest + 1)));
+        Assert.Equal(WireError.None, ErrorOf(Samples.Request(Operation.WriteZeroes, 512, Longest)));
     }
 
     [Fact]

@@ -144,7 +144,8 @@ public sealed class MessageCodecTests
     {
         WireText text = new(new string('x', 300));
         Assert.Equal(WireLimits.TextMaxBytes, text.LengthBytes);
-        Samples.Make(frame => MessageCodec.Write(RefusalCode.Held, new ErrorMessage { Text = text, Holder = text }, frame));
+        ErrorMessage error = new() { Text = text, Holder = text };
+        Samples.Make(frame => MessageCodec.Write(RefusalCode.Held, error, frame));
         CompletedEntry[] entries = new CompletedEntry[WireLimits.CompletedEntriesMax];
         Array.Fill(entries, new CompletedEntry(63, 4095, 12, ulong.MaxValue));
         byte[] frame = Samples.Make(frame => MessageCodec.WriteCompleted(1, entries, frame));

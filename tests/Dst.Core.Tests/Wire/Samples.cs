@@ -84,7 +84,8 @@ internal static class Samples
         yield return ("ATTACH", Make(frame => MessageCodec.Write(Attach, frame)));
         yield return ("ATTACH_WAIT", Make(frame => MessageCodec.Write(
             new AttachWaitMessage { Requests = 2, WaitedMs = 1000, Text = new WireText("2 requests") }, frame)));
-        yield return ("COMPLETED", Make(frame => MessageCodec.WriteCompleted(7, [new CompletedEntry(1, 5, 3, 42)], frame)));
+        yield return ("COMPLETED", Make(frame =>
+            MessageCodec.WriteCompleted(7, [new CompletedEntry(1, 5, 3, 42)], frame)));
         yield return ("ATTACH_OK", Make(frame => MessageCodec.Write(7, AttachOk, frame)));
         yield return ("JOIN", Make(frame => MessageCodec.Write(7, Join, frame)));
         yield return ("JOIN_OK", Make(frame => MessageCodec.WriteJoinOk(7, 1, frame)));
@@ -107,18 +108,19 @@ internal static class Samples
         yield return ("ERROR", Make(frame => MessageCodec.Write(RefusalCode.Held, Held, frame)));
     }
 
-    internal static FrameHeader Reply(Operation operation, ushort status, ulong offset, ulong length, uint body = 0) => new()
-    {
-        Kind = FrameKind.Reply,
-        Operation = operation,
-        Epoch = 7,
-        Sequence = operation == Operation.Flush ? 43UL : 42UL,
-        Slot = 5,
-        Status = status,
-        OffsetBytes = offset,
-        LengthBytes = length,
-        BodyBytes = body,
-    };
+    internal static FrameHeader Reply(
+        Operation operation, ushort status, ulong offset, ulong length, uint body = 0) => new()
+        {
+            Kind = FrameKind.Reply,
+            Operation = operation,
+            Epoch = 7,
+            Sequence = operation == Operation.Flush ? 43UL : 42UL,
+            Slot = 5,
+            Status = status,
+            OffsetBytes = offset,
+            LengthBytes = length,
+            BodyBytes = body,
+        };
 
     internal static FrameHeader Request(Operation operation, ulong offset, ulong length, uint body = 0) => new()
     {

@@ -153,6 +153,7 @@ public sealed partial class ClientLane
         if (!IsFlowing || _waiting.First != None || !TryStart(leg, nowMs))
         {
             PutLast(leg);
+            FlushEarly(nowMs);
         }
     }
 
@@ -190,13 +191,10 @@ public sealed partial class ClientLane
             Doubt(EpochEnd.Deadline);
         }
 
-        if (!_budget.EndsWithError || _budget.RetryTimeMs == 0 || _held)
-        {
-            return;
-        }
+        bool counts = _budget.EndsWithError && _budget.RetryTimeMs != 0 && !_held;
 
         // Bounded by the legs: each turn takes one from the list.
-        while (_arrived.First != None && IsSpent(in _legs[_arrived.First], nowMs))
+        while (counts && _arrived.First != None && IsSpent(in _legs[_arrived.First], nowMs))
         {
             BudgetEndCount++;
             GiveUp(_arrived.First, Stage == LaneStage.Open ? DstStatus.TimedOut : DstStatus.LinkLost);

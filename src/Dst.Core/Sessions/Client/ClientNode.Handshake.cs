@@ -46,7 +46,7 @@ public sealed partial class ClientNode
                 OnError((RefusalCode)header.Status, body, nowMs);
                 break;
             case FrameKind.Goodbye:
-                OnGoodbye(nowMs);
+                OnGoodbye(header.Epoch, nowMs);
                 break;
             case FrameKind.Error:
                 break;
@@ -396,11 +396,12 @@ public sealed partial class ClientNode
         }
     }
 
-    private void OnGoodbye(long nowMs)
+    /// <summary>With the session's epoch it answers ours; with none, the server goes away on its own.</summary>
+    private void OnGoodbye(ulong epoch, long nowMs)
     {
-        if (Phase == ClientNodePhase.Leaving)
+        if (_closing)
         {
-            HoldGivenBack = true;
+            HoldGivenBack = Phase == ClientNodePhase.Leaving && epoch == Epoch;
             End(EpochEnd.Operator, AfterEnd.Close, nowMs);
         }
         else
