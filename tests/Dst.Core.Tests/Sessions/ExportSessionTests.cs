@@ -68,6 +68,24 @@ public sealed class ExportSessionTests
         bed.Granted(Message(A, unused.Epoch));
     }
 
+    /// <summary>S-02: only the same device may name an epoch that was granted and never begun.</summary>
+    [Theory]
+    [InlineData(1, 3, RefusalCode.None)]
+    [InlineData(2, 3, RefusalCode.None)]
+    [InlineData(2, 5, RefusalCode.None)]
+    [InlineData(2, 6, RefusalCode.None)]
+    [InlineData(1, 5, RefusalCode.Fenced)]
+    [InlineData(1, 6, RefusalCode.Fenced)]
+    [InlineData(2, 4, RefusalCode.Fenced)]
+    [InlineData(2, 7, RefusalCode.Fenced)]
+    [InlineData(2, 2, RefusalCode.Fenced)]
+    [InlineData(3, 0, RefusalCode.None)]
+    public void An_unused_epoch_belongs_to_its_device(int device, ulong replaces, RefusalCode expected)
+    {
+        HoldRecord record = new() { Used = 3, First = 5, Granted = 6, Holder = B };
+        Assert.Equal(expected, record.Check(new DeviceId((UInt128)(uint)device, 0), replaces, takeOver: false));
+    }
+
     /// <summary>S-03: a copy of the client's state stays out as soon as the other one has begun.</summary>
     [Fact]
     public void A_cloned_client_is_fenced()

@@ -259,6 +259,11 @@ public sealed class ServerLaneTests
         live = Open();
         live.Do(Write, 0, 5);
         next = live.Bed.Granted(ExportBed.Message(ExportBed.A, live.Epoch));
+        Assert.Equal(LaneAction.Close, next.Send(Write, 0, 4).Action);
+
+        live = Open();
+        live.Do(Write, 0, 5);
+        next = live.Bed.Granted(ExportBed.Message(ExportBed.A, live.Epoch));
         Assert.Equal(LaneAction.Reply, next.Send(Write, 0, 5).Action);
         Assert.Equal(LaneAction.Close, next.Send(Write, 0, 5).Action);
     }

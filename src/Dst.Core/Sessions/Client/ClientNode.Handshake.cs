@@ -13,7 +13,6 @@ public sealed partial class ClientNode
     private ulong _attachedEpoch;
     private UInt128 _token;
     private ChecksumKind _checksum;
-    private ulong _helloBootId;
     private uint _completedSeen;
     private ulong _completedEpoch;
     private bool _begun;
@@ -45,10 +44,11 @@ public sealed partial class ClientNode
             case FrameKind.Error when !IsLeavingBeside(connection):
                 OnError((RefusalCode)header.Status, body, nowMs);
                 break;
-            case FrameKind.Goodbye:
-                OnGoodbye(header.Epoch, nowMs);
-                break;
             case FrameKind.Error:
+                break;
+            case FrameKind.Goodbye when Phase == ClientNodePhase.Leaving && connection == 0 && header.Epoch == Epoch:
+                HoldGivenBack = !IsReadOnly;
+                End(EpochEnd.Operator, AfterEnd.Close, nowMs);
                 break;
             case FrameKind.Hello when state.Phase == ConnectionPhase.Greeting:
                 OnHello(connection, body, nowMs);
@@ -139,15 +139,9 @@ public sealed partial class ClientNode
 
         if (first)
         {
-            _helloBootId = hello.BootId;
             _checksum = (common & (1 << (int)_options.Checksum)) != 0
                 ? _options.Checksum
                 : (ChecksumKind)(31 - int.LeadingZeroCount(common));
-        }
-        else if (hello.BootId != Export.BootId)
-        {
-            End(EpochEnd.ServerChanged, AfterEnd.TryAgain, nowMs);
-            return;
         }
 
         if (first || IsReadOnly)
@@ -205,8 +199,7 @@ public sealed partial class ClientNode
         bool whole = message.CompletedCount == _completedSeen
             && (_completedSeen == 0 || header.Epoch == _completedEpoch)
             && message.Checksum == _checksum
-            && (header.Epoch == 0) == IsReadOnly
-            && message.BootId == (connection == 0 ? _helloBootId : Export.BootId);
+            && (header.Epoch == 0) == IsReadOnly;
         if (error != WireError.None || !whole)
         {
             Refuse(connection, EpochEnd.Protocol, nowMs);
@@ -216,7 +209,9 @@ public sealed partial class ClientNode
         if (connection > 0)
         {
             bool same = message.Identity == Export.Identity && message.Geometry == Export.Geometry;
-            if (!same || message.WriteErrorGeneration != Export.WriteErrorGeneration)
+            bool sameServer = message.BootId == Export.BootId
+                && message.WriteErrorGeneration == Export.WriteErrorGeneration;
+            if (!same || !sameServer)
             {
                 End(EpochEnd.ServerChanged, AfterEnd.TryAgain, nowMs);
                 return;
@@ -372,7 +367,7 @@ public sealed partial class ClientNode
             return;
         }
 
-        if (code == RefusalCode.Held && _takeOver)
+        if (code is RefusalCode.Held or RefusalCode.Fenced && _takeOver)
         {
             // The operator's act: named once with the epoch that is fenced by it, never again by a reconnect (S-04).
             _takeOver = false;
@@ -388,25 +383,12 @@ public sealed partial class ClientNode
                 End(EpochEnd.Refused, AfterEnd.Fail, nowMs);
                 break;
             case RetryRule.Soon:
-                End(EpochEnd.ConnectionLost, AfterEnd.TryAgain, nowMs);
+                bool leaves = code == RefusalCode.ShuttingDown;
+                End(leaves ? EpochEnd.ServerLeft : EpochEnd.ConnectionLost, AfterEnd.TryAgain, nowMs);
                 break;
             default:
                 End(EpochEnd.Refused, AfterEnd.TryAgainSlowly, nowMs);
                 break;
-        }
-    }
-
-    /// <summary>With the session's epoch it answers ours; with none, the server goes away on its own.</summary>
-    private void OnGoodbye(ulong epoch, long nowMs)
-    {
-        if (_closing)
-        {
-            HoldGivenBack = Phase == ClientNodePhase.Leaving && epoch == Epoch;
-            End(EpochEnd.Operator, AfterEnd.Close, nowMs);
-        }
-        else
-        {
-            End(EpochEnd.ServerLeft, AfterEnd.TryAgain, nowMs);
         }
     }
 

@@ -174,7 +174,7 @@ public enum EpochEnd : byte
     /// <summary>Replay or its flush failed on a good connection (S-22).</summary>
     RecoveryFailed,
 
-    /// <summary>The server said goodbye.</summary>
+    /// <summary>The server goes away in good order.</summary>
     ServerLeft,
 
     /// <summary>An operator of this side asked for it.</summary>

@@ -560,13 +560,32 @@ public sealed class ClientNodeTests
     }
 
     [Fact]
-    public void A_server_that_restarted_between_attach_and_join_is_noticed()
+    public void The_boot_id_of_the_export_counts_not_that_of_the_process()
     {
         NodeRig rig = Started();
-        rig.ToJoining();
+        rig.Connected();
+        rig.Hello(boot: 5);
+        rig.AttachOk();
+        Assert.Equal(ClientNodePhase.NotingEpoch, rig.Node.Phase);
+        rig.Do(node => node.OnEpochNoted(true, rig.NowMs));
         rig.Connected(1);
-        rig.Hello(1, boot: NodeRig.Boot + 1);
-        Assert.Equal(EpochEnd.ServerChanged, rig.Node.LastEnd);
+        rig.Hello(1, boot: 6);
+        Assert.Equal(FrameKind.Join, rig.Sent[^1].Header.Kind); // the epoch and the token say whether it fits
+    }
+
+    [Fact]
+    public void A_take_over_also_serves_a_device_that_was_fenced_before()
+    {
+        NodeRig rig = Started(options: NodeRig.Options(2, lastEpoch: 4, takeOver: true));
+        rig.ToAttaching();
+        rig.Error(RefusalCode.Fenced, epoch: 6);
+        rig.LetAllGo(lanesUp: false);
+        rig.NextTry();
+        rig.ToAttaching();
+        Assert.True(rig.LastAttach() is { TakeOver: true, Replaces: 6 });
+        rig.Error(RefusalCode.Fenced, epoch: 7);
+        rig.LetAllGo(lanesUp: false);
+        Assert.Equal(ClientNodePhase.Failed, rig.Node.Phase);
     }
 
     [Fact]
@@ -605,7 +624,7 @@ public sealed class ClientNodeTests
         }
         else
         {
-            rig.Plain(FrameKind.Goodbye); // it goes away by itself
+            rig.Plain(FrameKind.Goodbye); // of no epoch: no answer to ours
         }
 
         rig.LetAllGo();
