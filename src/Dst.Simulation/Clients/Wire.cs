@@ -19,6 +19,7 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
     private readonly Queue<TxItem> _tx = new();
     private readonly ByteRing _heads = new();
     private readonly byte[] _scratch = new byte[WireLimits.ControlFrameMaxBytes];
+    private readonly byte[] _outgoing = new byte[WireLimits.ControlFrameMaxBytes];
     private readonly byte[] _chunk = new byte[16 * 1024];
     private Link? _link;
     private TxItem _item;
@@ -245,9 +246,9 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
                 _hasItem = true;
             }
 
-            Span<byte> bytes = _scratch;
+            Span<byte> bytes = _outgoing;
             bool head = _item.HeadBytes > 0;
-            int wanted = head ? int.Min(_item.HeadBytes, _heads.Count) : int.Min(_item.DataBytes - _item.Done, _scratch.Length);
+            int wanted = head ? int.Min(_item.HeadBytes, _heads.Count) : int.Min(_item.DataBytes - _item.Done, _outgoing.Length);
             if (wanted == 0)
             {
                 _hasItem = false;

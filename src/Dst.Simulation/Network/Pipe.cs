@@ -119,6 +119,7 @@ internal sealed class Pipe(World world, Link link, bool up) : Actor(world, null)
     /// <summary>A stall is taken back.</summary>
     public void Heal()
     {
+        _flip = false;
         if (StalledUntilUs > World.NowUs)
         {
             StalledUntilUs = 0;

@@ -137,10 +137,10 @@ internal sealed class Plan
             Reader = chance.OneIn(6),
         };
         plan.Connections = 1 + chance.Below(plan.Queues);
-        plan.Slots = (2 + chance.Below(7)) * ((plan.Queues + plan.Connections - 1) / plan.Connections);
+        plan.Slots = (2 + chance.Below(7)) * plan.Queues;
         plan.LogBytes = plan.RequestBlocks * BlockBytes * (long)(2 << chance.Below(4));
         plan.LogEntries = 8 << chance.Below(4);
-        plan.CreditBytes = chance.OneIn(4) ? plan.RequestBlocks * BlockBytes * 16 : 1 << 20;
+        plan.CreditBytes = chance.OneIn(4) ? plan.RequestBlocks * BlockBytes * 64 : 1 << 20;
         plan.SegmentBytes = chance.OneIn(2) ? 64 * 1024 : 1 << (4 + chance.Below(8));
         plan.SocketBytes = chance.OneIn(2) ? 64 * 1024 : 1 << (10 + chance.Below(4));
         plan.ReadShare = 200 + chance.Below(400);
