@@ -160,6 +160,7 @@ internal sealed class SimulationRun
     {
         Heal();
         RunUntil(IsQuiet, HealMs);
+        World.IsEnding = true;
         foreach (Host host in Hosts)
         {
             host.Kernel?.IsBusy = false;
@@ -236,7 +237,7 @@ internal sealed class SimulationRun
 
     private static bool IsServing(Host host)
     {
-        if (host.Kernel is null || host.HasFailed || host.Target is not { Process.Alive: true } target)
+        if (host.Kernel is null || host.HasFailed || host.IsRemoving || host.Target is not { Process.Alive: true } target)
         {
             return false;
         }
@@ -324,6 +325,12 @@ internal sealed class SimulationRun
         {
             kernel.Flush(0);
             bool ended = RunUntil(() => kernel.InFlight == 0, HealMs);
+            if (host.HasFailed)
+            {
+                // Somebody who waited took over only now.
+                return;
+            }
+
             World.Check(ended, $"{host.Name}: the last flush does not end: {Describe()}");
             flushed = kernel.LastStatus == DstStatus.Ok;
             if (!flushed)
@@ -346,6 +353,11 @@ internal sealed class SimulationRun
         {
             kernel.TrySubmit(0, Operation.Read, block, int.Min(step, blocks - block), fua: false);
             bool ended = RunUntil(() => kernel.InFlight == 0, HealMs);
+            if (host.HasFailed)
+            {
+                return;
+            }
+
             World.Check(ended && kernel.LastStatus == DstStatus.Ok, $"{host.Name}: block {block} cannot be read: {kernel.LastStatus}");
         }
     }

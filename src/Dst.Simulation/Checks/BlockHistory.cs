@@ -34,7 +34,6 @@ internal sealed class BlockHistory
     private readonly int[] _counts;
     private readonly List<int> _touched = [];
     private readonly bool[] _isTouched;
-    private long _lastLoss = -1;
 
     /// <summary>All zeroes, durable.</summary>
     public BlockHistory(World world, SimDisk disk, int blocks)
@@ -113,6 +112,13 @@ internal sealed class BlockHistory
             {
                 entry.Flags |= Flags.Optional;
                 entry.SeenAt = Never;
+            }
+
+            bool atRisk = (entry.Flags & Flags.AtRisk) != Flags.None;
+            if (atRisk && !writer.Replays && entry.Ended != Never)
+            {
+                // It was done before the loss and answered after it, by one who keeps no log.
+                Lose(ref entry);
             }
 
             if (good && durable && (entry.Flags & Flags.Optional) == Flags.None)
@@ -232,7 +238,7 @@ internal sealed class BlockHistory
     /// <param name="readable">The server lives on: until its client has replayed, reads may see the loss.</param>
     public void OnLoss(bool readable)
     {
-        _lastLoss = _world.Steps;
+        PutAtRisk();
         MarkLoss(static writer => !writer.Replays, readable);
     }
 
@@ -240,7 +246,7 @@ internal sealed class BlockHistory
     /// <param name="reverts">They did.</param>
     public void OnFlushFailed(bool reverts)
     {
-        _lastLoss = _world.Steps;
+        PutAtRisk();
         if (reverts)
         {
             MarkLoss(static writer => !writer.Replays, readable: true);
@@ -256,7 +262,7 @@ internal sealed class BlockHistory
             foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
             {
                 bool other = entry.Writer is not null && entry.Writer.Incarnation != incarnation;
-                if (other && entry.Ended <= _lastLoss && (entry.Flags & Flags.Covered) == Flags.None)
+                if (other && entry.Ended != Never && (entry.Flags & (Flags.Covered | Flags.AtRisk)) == Flags.AtRisk)
                 {
                     Lose(ref entry);
                 }
@@ -303,11 +309,23 @@ internal sealed class BlockHistory
             foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
             {
                 bool mine = entry.Writer is not null && entry.Writer.Kernel == kernel;
-                if (mine && (entry.Ended <= _lastLoss || (entry.Flags & Flags.Lost) != Flags.None) && (entry.Flags & Flags.Covered) == Flags.None)
+                if (mine && (entry.Flags & (Flags.AtRisk | Flags.Lost)) != Flags.None && (entry.Flags & Flags.Covered) == Flags.None)
                 {
                     Lose(ref entry);
                     entry.Flags |= Flags.Optional;
                 }
+            }
+        }
+    }
+
+    /// <summary>Whatever was begun before this and is not durable may be lost, in part those still in flight.</summary>
+    private void PutAtRisk()
+    {
+        foreach (int block in _touched)
+        {
+            foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
+            {
+                entry.Flags |= (entry.Flags & Flags.Covered) == Flags.None ? Flags.AtRisk : Flags.None;
             }
         }
     }
@@ -451,6 +469,7 @@ internal sealed class BlockHistory
         Transient = 4,
         Covered = 8,
         Gone = 16,
+        AtRisk = 32,
     }
 
     private struct Entry

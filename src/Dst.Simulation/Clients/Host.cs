@@ -308,7 +308,9 @@ internal sealed class Host : Actor
                 }
                 else
                 {
+                    // Once more later: the target may die before it has left.
                     Ask(NodeOrder.Leave);
+                    Post(30_000_000, Leave, a);
                 }
 
                 break;

@@ -44,6 +44,7 @@ internal sealed class Kernel : Actor
         }
 
         _writes = (ulong)id << 30;
+        IsBusy = !world.IsEnding;
     }
 
     /// <summary>Number of the device's life.</summary>
@@ -59,7 +60,7 @@ internal sealed class Kernel : Actor
     public long Done { get; private set; }
 
     /// <summary>New requests come.</summary>
-    public bool IsBusy { get; set; } = true;
+    public bool IsBusy { get; set; }
 
     /// <summary>How the last request ended.</summary>
     public DstStatus LastStatus { get; private set; }

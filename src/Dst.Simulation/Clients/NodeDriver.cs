@@ -478,6 +478,8 @@ internal sealed class NodeDriver : Actor
             }
             else
             {
+                // What was lost until the error was cleared is accepted with it.
+                Server.Disk.History.Accept(Target.Kernel.Id);
                 Writer.Replays = World.Plan.Cache == CacheMode.WriteBack;
             }
         }

@@ -56,6 +56,9 @@ internal sealed class World
     /// <summary>Faults come until this is false.</summary>
     public bool HasFaults { get; set; } = true;
 
+    /// <summary>Devices made from now on get no requests of their own.</summary>
+    public bool IsEnding { get; set; }
+
     /// <summary>Hash of everything that happened.</summary>
     public ulong TraceHash { get; private set; } = Prime;
 
