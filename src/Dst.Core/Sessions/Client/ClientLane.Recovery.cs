@@ -22,8 +22,8 @@ public sealed partial class ClientLane
     }
 
     /// <summary>
-    /// Sends the logs of all lanes again in the order of the node, each byte once, then a flush (S-22). The node gives this order to one
-    /// lane while all are settled, so the logs stand still.
+    /// Sends the logs of all lanes again in the order of the node, each byte once, then a flush (S-22). The node gives
+    /// this order to one lane while all are settled, so the logs stand still.
     /// </summary>
     private void BeginRecovery(bool replaysLog, long nowMs)
     {
@@ -206,7 +206,10 @@ public sealed partial class ClientLane
     private void FlushEarly(long nowMs)
     {
         bool wanted = _wantsRoom || _log.IsHalfFull;
-        if (Stage != LaneStage.Open || !_writeBack || _lost || _doubted || _earlyFlush || !wanted)
+
+        // While resending, too: what was sent without room in the log, before a loss was accepted, needs it now.
+        bool mayFlush = Stage is LaneStage.Open or LaneStage.Resending;
+        if (!mayFlush || !_writeBack || _lost || _doubted || _earlyFlush || !wanted)
         {
             return;
         }
