@@ -8,6 +8,7 @@ public sealed partial class ClientLane
 {
     private RecoveryStep _recovery;
     private int _replaysInFlight;
+    private long _replayedTo;
     private bool _replaysLog;
     private bool _earlyFlush;
     private bool _wantsRoom;
@@ -21,8 +22,8 @@ public sealed partial class ClientLane
     }
 
     /// <summary>
-    /// Sends the logs of all lanes again in the order of the node, then a flush (S-22). The node gives this order to
-    /// one lane while all are settled, so the logs stand still.
+    /// Sends the logs of all lanes again in the order of the node, each byte once, then a flush (S-22). The node gives
+    /// this order to one lane while all are settled, so the logs stand still.
     /// </summary>
     private void BeginRecovery(bool replaysLog, long nowMs)
     {
@@ -33,6 +34,7 @@ public sealed partial class ClientLane
         _replaysLog = replaysLog;
         _replaysInFlight = 0;
         Array.Clear(_replayAt);
+        _replayedTo = 0;
         AdvanceRecovery(nowMs);
     }
 
@@ -40,15 +42,22 @@ public sealed partial class ClientLane
     {
         while (_recovery == RecoveryStep.Replaying && _replaysLog && TryFindNextEntry(out int lane))
         {
-            ref readonly LogEntry entry = ref _shared.Logs[lane].At(_replayAt[lane]);
+            LogEntry entry = _shared.Logs[lane].At(_replayAt[lane]);
+            if (!TryFindPiece(in entry, out LogEntry piece))
+            {
+                _replayAt[lane]++;
+                _replayedTo = 0;
+                continue;
+            }
+
             int slot = FreeOwnSlot();
-            if (slot == None || !FitsReplay(in entry))
+            if (slot == None || !FitsReplay(in piece))
             {
                 return;
             }
 
-            _replayAt[lane]++;
-            SendEntry(slot, lane, in entry, nowMs);
+            _replayedTo = piece.OffsetBytes + piece.LengthBytes;
+            SendEntry(slot, lane, in piece, nowMs);
         }
 
         if (_recovery == RecoveryStep.Replaying && _replaysInFlight == 0)
@@ -81,6 +90,49 @@ public sealed partial class ClientLane
         }
 
         return nextLane != None;
+    }
+
+    /// <summary>
+    /// The next part of an entry that no later one overwrites: a replay that does not come to its end must not have put
+    /// older data over newer, which may have been durable already (S-22, C-04). Bounded by the entries.
+    /// </summary>
+    private bool TryFindPiece(in LogEntry entry, out LogEntry piece)
+    {
+        long end = entry.OffsetBytes + entry.LengthBytes;
+        long start = long.Max(entry.OffsetBytes, _replayedTo);
+        long stop = end;
+        bool moved = true;
+        while (moved && start < end)
+        {
+            moved = false;
+            stop = end;
+            for (int lane = 0; lane < _shared.Lanes && !moved; lane++)
+            {
+                ReplayLog log = _shared.Logs[lane];
+                for (int i = _replayAt[lane]; i < log.Count && !moved; i++)
+                {
+                    ref readonly LogEntry later = ref log.At(i);
+                    bool hides = later.Sequence > entry.Sequence && later.Operation != Operation.Discard;
+                    if (hides && later.OffsetBytes <= start && later.OffsetBytes + later.LengthBytes > start)
+                    {
+                        start = later.OffsetBytes + later.LengthBytes;
+                        moved = true;
+                    }
+                    else if (hides && later.OffsetBytes > start)
+                    {
+                        stop = long.Min(stop, later.OffsetBytes);
+                    }
+                }
+            }
+        }
+
+        piece = entry with
+        {
+            OffsetBytes = start,
+            LengthBytes = long.Max(0, stop - start),
+            ArenaOffset = entry.ArenaOffset + (start - entry.OffsetBytes),
+        };
+        return start < end;
     }
 
     /// <summary>Within the credits, and over none that is in flight (S-21).</summary>
@@ -156,7 +208,10 @@ public sealed partial class ClientLane
     private void FlushEarly(long nowMs)
     {
         bool wanted = _wantsRoom || _log.IsHalfFull;
-        if (Stage != LaneStage.Open || !_writeBack || _lost || _doubted || _earlyFlush || !wanted)
+
+        // While resending, too: what was sent without room in the log, before a loss was accepted, needs it now.
+        bool mayFlush = Stage is LaneStage.Open or LaneStage.Resending;
+        if (!mayFlush || !_writeBack || _lost || _doubted || _earlyFlush || !wanted)
         {
             return;
         }
