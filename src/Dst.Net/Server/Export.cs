@@ -50,6 +50,7 @@ internal sealed class Export : IDisposable
 {
     private readonly ExportVolume _volume;
     private readonly long _creditBytes;
+    private readonly Action<string> _log;
     private MarkKeeper? _marks;
 
     /// <summary>Makes engine threads that do not run yet.</summary>
@@ -57,8 +58,11 @@ internal sealed class Export : IDisposable
     /// <param name="volume">What it serves.</param>
     /// <param name="memoryBytes">Its part of the payload budget.</param>
     /// <param name="reported">Wakes the session thread.</param>
-    public Export(ExportSettings settings, ExportVolume volume, long memoryBytes, Action reported)
+    /// <param name="log">Told in one line what an operator must know. Any thread.</param>
+    public Export(
+        ExportSettings settings, ExportVolume volume, long memoryBytes, Action reported, Action<string> log)
     {
+        _log = line => log($"export {settings.Name}: {line}");
         Settings = settings;
         _volume = volume;
         MemoryBytes = memoryBytes;
@@ -128,7 +132,7 @@ internal sealed class Export : IDisposable
             }
         }
 
-        _marks = _volume.Marks is null ? null : new MarkKeeper(_volume.Marks);
+        _marks = _volume.Marks is null ? null : new MarkKeeper(_volume.Marks, _log);
         _volume.Signals.Connect(WakeEngines, () => _marks?.Signal());
         _marks?.Start([.. _volume.Nodes.Select(node => node.Health)], () =>
         {

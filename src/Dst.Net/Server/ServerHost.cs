@@ -347,7 +347,7 @@ public sealed class ServerHost : IDisposable
             }
 
             memoryBytes = TakeMemory(volume, settings, engines);
-            Export made = new(settings, volume, memoryBytes, _sessions.Wake);
+            Export made = new(settings, volume, memoryBytes, _sessions.Wake, _options.Log);
             export = made;
             made.Start(in record, BootId, () => _sessions.Post(() => SessionThread.OnPoisonChanged(made)));
             _sessions.Ask(() => _sessions.AddExport(made));
