@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace Dst.Control;
 
 /// <summary>
@@ -121,6 +123,16 @@ public sealed record DeviceRecord
     /// (D-02).
     /// </summary>
     public bool Removing { get; init; }
+
+    /// <summary>
+    /// The geometry is stored but no START has been seen to succeed: whoever finds this takes the device back, unless a
+    /// target serves it (D-02). Records without this field are of devices that were started.
+    /// </summary>
+    public bool Starting { get; init; }
+
+    /// <summary>Nothing shows that the device ever existed: its creation can only be undone.</summary>
+    [JsonIgnore]
+    public bool IsHalfMade => Geometry is null || Starting;
 }
 
 /// <summary>A device as people and scripts see it.</summary>

@@ -55,6 +55,12 @@ internal sealed record Timing
     /// <summary>A helper that deletes a dead kernel device or reads a partition table must end within this.</summary>
     public TimeSpan Helper { get; init; } = TimeSpan.FromSeconds(20);
 
+    /// <summary>
+    /// The kernel must let go of a dead target's device within this. Before Linux 6.15 its request timer of 30 s, which
+    /// is rounded up, has to fire first when every tag was in flight (U-33).
+    /// </summary>
+    public TimeSpan Release { get; init; } = TimeSpan.FromSeconds(45);
+
     /// <summary>How long a forced removal waits for its flush.</summary>
     public TimeSpan ForcedFlush { get; init; } = TimeSpan.FromSeconds(2);
 

@@ -1,4 +1,6 @@
 using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
 using Dst.Control;
 using Xunit;
 
@@ -160,5 +162,91 @@ public sealed class CreationTests
         await bed.UntilAsync("a", each => each.ProgressBytes is not null);
         await bed.StopAsync();
         bed.AssertClean("a");
+    }
+
+    [Fact]
+    public async Task A_stranger_at_the_socket_of_a_new_target_is_told_nothing()
+    {
+        await using TestBed bed = new();
+        bed.Options = bed.Options with { Timing = bed.Options.Timing with { Connect = TimeSpan.FromSeconds(3) } };
+        await bed.StartAsync();
+        bed.Mode("a", "no-socket");
+        using Socket listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listener.Bind(new UnixDomainSocketEndPoint(bed.Options.Run.TargetSocket("a")));
+        listener.Listen();
+        Task<long> heard = StrangerAsync(listener, "a");
+        ControlError error = await bed.AddFailsAsync(TestBed.Request("a", 2), HttpStatusCode.GatewayTimeout);
+        Assert.Contains($"process {Environment.ProcessId}", error.Message, StringComparison.Ordinal);
+        listener.Dispose();
+        Assert.Equal(0, await heard);
+        bed.AssertClean("a");
+    }
+
+    [Fact]
+    public async Task A_target_that_dies_while_it_makes_files_leaves_no_marks_and_its_files_are_named()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        bed.Mode("a", "die-at-open");
+        await File.WriteAllTextAsync(bed.Options.State.DeviceMarks("a"), "", TestContext.Current.CancellationToken);
+        DeviceRequest request = new()
+        {
+            Name = "a",
+            Id = 2,
+            Nodes = ["delay:1,file:/nowhere/a.img,size=4M", "file:/nowhere/b.img", "mem:1M"],
+        };
+        ControlError error = await bed.AddFailsAsync(request, HttpStatusCode.InternalServerError);
+        Assert.Contains("/nowhere/a.img", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("/nowhere/b.img", error.Message, StringComparison.Ordinal);
+        Assert.False(File.Exists(bed.Options.State.DeviceMarks("a")));
+        bed.AssertClean("a");
+    }
+
+    [Fact]
+    public async Task The_number_of_delays_is_bounded_before_anything_is_made()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        string nested = "delay:1,delay:1,delay:1,delay:1,mem:1M";
+        DeviceRequest most = new() { Name = "a", Nodes = [.. Enumerable.Repeat(nested, 16)] };
+        ControlError error = await bed.AddFailsAsync(
+            most with { Nodes = [.. most.Nodes, "delay:1,mem:1M"] }, HttpStatusCode.BadRequest);
+        Assert.Contains("65 delay nodes", error.Message, StringComparison.Ordinal);
+        Assert.Empty(bed.FakeLog);
+        using HttpResponseMessage response = await bed.PostAsync(most);
+        await TestBed.ReadAsync(response, HttpStatusCode.Created, ControlJson.Default.DeviceStatus);
+    }
+
+    /// <summary>Says a proper hello to everybody and counts the bytes that it is sent.</summary>
+    private static async Task<long> StrangerAsync(Socket listener, string name)
+    {
+        TargetHello hello = new()
+        {
+            Protocol = TargetProtocol.Version,
+            Version = "stranger",
+            Name = name,
+            Pid = Environment.ProcessId,
+            State = "new",
+        };
+        byte[] line = [.. JsonSerializer.SerializeToUtf8Bytes(hello, ControlJson.Default.TargetHello), (byte)'\n'];
+        long heardBytes = 0;
+        try
+        {
+            while (true)
+            {
+                using Socket peer = await listener.AcceptAsync(TestContext.Current.CancellationToken);
+                try
+                {
+                    await peer.SendAsync(line, TestContext.Current.CancellationToken);
+                    heardBytes += await peer.ReceiveAsync(new byte[4096], TestContext.Current.CancellationToken);
+                }
+                catch (SocketException)
+                {
+                    // Gone without a word, as it should.
+                }
+            }
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            return heardBytes;
+        }
     }
 }

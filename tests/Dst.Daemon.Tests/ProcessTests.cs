@@ -54,6 +54,27 @@ public sealed class ProcessTests
         bed.AssertClean("a");
     }
 
+    [Fact]
+    public async Task A_creation_cut_short_before_its_start_is_rolled_back()
+    {
+        await using TestBed bed = new();
+        using Process first = await StartAsync(bed);
+        bed.Mode("a", "hang-at-start");
+        using HttpResponseMessage late = await bed.PostAsync(TestBed.Request("a", 3), "?timeoutMs=1");
+        await TestBed.UntilAsync(
+            () => bed.FakeLog.Any(line => line.StartsWith("a start", StringComparison.Ordinal)), "start");
+        Assert.NotNull(bed.StoredRecord("a").Geometry);
+        first.Kill();
+        await first.WaitForExitAsync(TestContext.Current.CancellationToken);
+        bed.Mode("a");
+        using Process second = await StartAsync(bed);
+        await TestBed.UntilAsync(() => !File.Exists(bed.Options.State.DeviceRecord("a")), "rolled back");
+        await TestBed.UntilAsync(() => bed.TargetPids().TrueForAll(pid => !TestBed.Runs(pid)), "target ends");
+        await TerminateAsync(second);
+        bed.AssertClean("a");
+        Assert.Single(bed.TargetPids());
+    }
+
     [Theory]
     [InlineData("--what")]
     [InlineData("--log", "xml")]

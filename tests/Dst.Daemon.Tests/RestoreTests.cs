@@ -228,4 +228,116 @@ public sealed class RestoreTests
         bed.HelperMode("delete-device");
         await bed.UntilAsync("a", each => each.State == "live");
     }
+
+    [Fact]
+    public async Task A_kernel_device_that_outlives_its_target_for_a_while_is_deleted_in_the_end()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        DeviceStatus before = await bed.AddAsync("a", 5);
+        bed.HelperMode("delete-device", "not-yet");
+        TestBed.Kill(before.Pid!.Value);
+        await TestBed.UntilAsync(() => bed.FakeLog.Count(line => line == "helper delete-device 5") > 1, "second try");
+        DeviceStatus waiting = await bed.StatusAsync("a");
+        Assert.Equal("failed", waiting.State);
+        Assert.DoesNotContain("alive", waiting.Reason, StringComparison.Ordinal);
+        Assert.NotEmpty(Directory.GetDirectories($"{bed.Fake}/sys/block"));
+        bed.HelperMode("delete-device");
+        DeviceStatus buried = await bed.UntilAsync(
+            "a", each => each.Reason?.Contains("restart dstd", StringComparison.Ordinal) == true);
+        Assert.Equal("failed", buried.State);
+        Assert.Empty(Directory.GetDirectories($"{bed.Fake}/sys/block"));
+    }
+
+    [Fact]
+    public async Task A_device_is_forgotten_only_when_the_kernel_has_let_go_of_it()
+    {
+        await using TestBed bed = new();
+        bed.Options = bed.Options with { Timing = bed.Options.Timing with { Release = TimeSpan.FromSeconds(1) } };
+        await bed.StartAsync();
+        DeviceStatus before = await bed.AddAsync("a", 5);
+        bed.HelperMode("delete-device", "not-yet");
+        TestBed.Kill(before.Pid!.Value);
+        await bed.UntilAsync("a", each => each.Reason?.Contains("remove the device", StringComparison.Ordinal) == true);
+        ControlError error = await bed.RemoveFailsAsync("a", HttpStatusCode.GatewayTimeout);
+        Assert.Contains("not deleted yet", error.Message, StringComparison.Ordinal);
+        Assert.Equal(5, bed.StoredRecord("a").Geometry!.UblkId);
+        bed.Options = bed.Options with { Timing = bed.Options.Timing with { Release = TimeSpan.FromSeconds(60) } };
+        await bed.RestartAsync();
+        await bed.UntilAsync("a", each => each.Reason?.Contains("not deleted yet", StringComparison.Ordinal) == true);
+        Task<RemovalReport> removal = bed.RemoveAsync("a");
+        await Task.Delay(500, TestContext.Current.CancellationToken);
+        Assert.False(removal.IsCompleted);
+        bed.HelperMode("delete-device");
+        await removal;
+        bed.AssertClean("a");
+    }
+
+    [Fact]
+    public async Task A_device_is_complete_only_once_it_was_started()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        DeviceStatus before = await bed.AddAsync("a", 5);
+        Assert.False(bed.StoredRecord("a").Starting);
+        (_, DeviceRecord? older, _) = RecordFile.Read(bed.Options.State.DeviceRecord("a") + ".prev", "a");
+        Assert.False(older!.Starting);
+        Assert.NotNull(older.Geometry);
+
+        // Killed between START and the record: the living target is proof.
+        await bed.StopAsync();
+        new RecordStore(bed.Options.State).Save(bed.StoredRecord("a") with { Starting = true });
+        await bed.StartAsync();
+        Assert.Equal(before.Pid, (await bed.UntilAsync("a", each => each.State == "live")).Pid);
+        Assert.False(bed.StoredRecord("a").Starting);
+
+        // Without it nothing says that the device ever was there.
+        await bed.StopAsync();
+        TestBed.Kill(before.Pid!.Value);
+        new RecordStore(bed.Options.State).Save(bed.StoredRecord("a") with { Starting = true });
+        await bed.StartAsync();
+        await TestBed.UntilAsync(() => !File.Exists(bed.Options.State.DeviceRecord("a")), "rolled back");
+        await TestBed.UntilAsync(() => bed.ListAsync().GetAwaiter().GetResult().Length == 0, "list empty");
+        bed.AssertClean("a");
+    }
+
+    [Fact]
+    public async Task A_removal_refused_as_busy_does_not_end_the_tries_to_bring_the_device_back()
+    {
+        await using TestBed bed = new();
+        bed.Options = bed.Options with { Timing = bed.Options.Timing with { Helper = TimeSpan.FromSeconds(8) } };
+        await bed.StartAsync();
+        DeviceStatus before = await bed.AddAsync("a", 5);
+        await bed.StopAsync();
+        TestBed.Kill(before.Pid!.Value);
+        bed.Mode("a", "fail-at-open");
+        await bed.StartAsync();
+        await bed.UntilAsync("a", each => each.State == "failed");
+        bed.HelperMode("clear-error", "hang");
+        Task<HttpResponseMessage> clearing = bed.Client.PostAsync(
+            "/v1/devices/a/clear-error", new StringContent("{}"), TestContext.Current.CancellationToken);
+        await TestBed.UntilAsync(
+            () => bed.FakeLog.Any(line => line.StartsWith("helper clear-error", StringComparison.Ordinal)) || clearing.IsCompleted,
+            "clear-error");
+        await bed.RemoveFailsAsync("a", HttpStatusCode.Conflict, "?timeoutMs=100");
+        bed.Mode("a");
+        (await clearing).Dispose();
+        await bed.UntilAsync("a", each => each.State == "live");
+    }
+
+    [Fact]
+    public async Task An_error_that_nobody_foresaw_is_shown()
+    {
+        // Too long for the address of a socket, which the library says in a way of its own.
+        string name = new('x', 150);
+        await using TestBed bed = new();
+        Directory.CreateDirectory(bed.Options.Run.Device(name));
+        await bed.StartAsync();
+        DeviceStatus[] all = [];
+        for (int i = 0; i < 100 && all is not [{ State: "failed" }]; i++)
+        {
+            await Task.Delay(100, TestContext.Current.CancellationToken);
+            all = await bed.ListAsync();
+        }
+
+        Assert.Contains("not brought back", Assert.Single(all).Reason, StringComparison.Ordinal);
+    }
 }

@@ -27,6 +27,7 @@ internal sealed class FakeServer(string run, string name)
             await Task.Delay(Timeout.Infinite);
         }
 
+        File.Delete(_run.TargetSocket(name));
         listener.Bind(new UnixDomainSocketEndPoint(_run.TargetSocket(name)));
         listener.Listen();
         _ = AcceptAsync(listener);

@@ -60,6 +60,12 @@ internal static class Program
             return 5;
         }
 
+        if (modes.Contains("not-yet"))
+        {
+            Console.Error.WriteLine("the kernel still has it");
+            return 6;
+        }
+
         if (modes.Contains("fail"))
         {
             Console.Error.WriteLine("fsync: EIO");

@@ -27,6 +27,22 @@ public sealed class TargetLifeTests : IDisposable
     }
 
     [Fact]
+    public async Task A_target_that_nobody_tells_what_to_serve_ends()
+    {
+        TargetLife life = NewLife(makerLimit: TimeSpan.FromMilliseconds(300));
+        Assert.Equal(TargetExit.Failed, life.WaitForEnd());
+
+        // A connection keeps it, also an idle one; after its end the wait begins anew.
+        life = NewLife(makerLimit: TimeSpan.FromMilliseconds(300));
+        life.Arrived();
+        Task<int> end = Task.Run(life.WaitForEnd, TestContext.Current.CancellationToken);
+        await Task.Delay(900, TestContext.Current.CancellationToken);
+        Assert.False(end.IsCompleted);
+        life.Departed();
+        Assert.Equal(TargetExit.Failed, await end);
+    }
+
+    [Fact]
     public async Task A_stop_counts_more_than_the_loss_of_its_connection()
     {
         TargetLife life = NewLife();
@@ -109,10 +125,10 @@ public sealed class TargetLifeTests : IDisposable
     private static async Task<string> LineAsync(StreamReader reader) =>
         await reader.ReadLineAsync(TestContext.Current.CancellationToken) ?? "";
 
-    private TargetLife NewLife(string? refusal = null)
+    private TargetLife NewLife(string? refusal = null, TimeSpan? makerLimit = null)
     {
         TargetLog log = new("a");
         return new TargetLife(
-            new TargetDevice(new RunDirectory(_folder), "a", log), new TargetIdentity("a", "0", refusal), log);
+            new TargetDevice(new RunDirectory(_folder), "a", log), new TargetIdentity("a", "0", refusal), log, makerLimit);
     }
 }

@@ -282,6 +282,50 @@ test_target_killed() {
     dstctl remove-device victim
 }
 
+test_target_killed_with_every_tag_in_flight() {
+    start_daemon
+    # Before Linux 6.15 the kernel notices such a death only when its 30 s request timer fires (U-33).
+    local path target started reader readers=()
+    path=$(add stuck --node delay:3000,zero:8M --queues 1 --depth 2 --id 5)
+    [ "$path" = /dev/ublkb5 ]
+    target=$(cat "$DST_RUN_DIR/devices/stuck/pid")
+    for reader in 1 2 3 4; do
+        dd if="$path" of=/dev/null bs=4k count=1000 skip=$((reader * 256)) iflag=direct 2>"$f/reader$reader" &
+        readers+=("$!")
+    done
+    wait_until 10 sh -c "[ \"\$(awk '{ print \$1 }' /sys/block/ublkb5/inflight)\" -ge 2 ]"
+    kill -9 "$target"
+    started=$SECONDS
+    wait_until 30 sh -c "dstctl status stuck | grep -q failed"
+    (! dstctl status stuck | grep -i 'somebody else\|which lives')
+    wait_until 60 test ! -e /dev/ublkc5
+    echo "the kernel let go after $((SECONDS - started)) s"
+    for reader in "${readers[@]}"; do
+        (! wait "$reader") || { echo "reader $reader ended well"; return 1; }
+    done
+    [ "$(grep -l 'Input/output error' "$f"/reader? | wc -l)" = 4 ]
+    ((SECONDS - started < 60))
+    wait_until 10 sh -c "dstctl status stuck | grep -q 'restart dstd'"
+    dstctl remove-device stuck
+    [ -z "$(dstctl list)" ]
+    # A removal that comes at once waits, and leaves nothing either.
+    path=$(add stuck --node delay:3000,zero:8M --queues 1 --depth 2 --id 5)
+    [ "$path" = /dev/ublkb5 ]
+    target=$(cat "$DST_RUN_DIR/devices/stuck/pid")
+    for reader in 1 2 3 4; do
+        (dd if="$path" of=/dev/null bs=4k count=1000 skip=$((reader * 256)) iflag=direct status=none || true) &
+    done
+    wait_until 10 sh -c "[ \"\$(awk '{ print \$1 }' /sys/block/ublkb5/inflight)\" -ge 2 ]"
+    kill -9 "$target"
+    started=$SECONDS
+    wait_until 30 sh -c "dstctl status stuck | grep -q failed"
+    dstctl remove-device stuck
+    ((SECONDS - started < 60))
+    [ ! -e /dev/ublkc5 ]
+    [ "$(add again --node zero:8M --id 5)" = /dev/ublkb5 ]
+    dstctl remove-device again
+}
+
 test_devices_return_after_everything_died() {
     start_daemon
     local path

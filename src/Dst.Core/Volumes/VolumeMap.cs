@@ -9,6 +9,9 @@ public static class VolumeLimits
     /// <summary>Most nodes of one volume.</summary>
     public const int NodesMax = 64;
 
+    /// <summary>Most delay nodes of one volume, nested ones included: each needs room of its own in every queue.</summary>
+    public const int DelayNodesMax = 64;
+
     /// <summary>Most legs of one request that has a range. No node is smaller than the largest request.</summary>
     public const int RangeLegsMax = 2;
 

@@ -22,6 +22,7 @@ internal sealed class BringUp(
     private static readonly TimeSpan ConnectPause = TimeSpan.FromMilliseconds(20);
 
     private readonly string _name = stored.Request.Name;
+    private readonly bool _isNew = stored.Geometry is null;
     private DeviceRecord _record = stored;
 
     /// <summary>Does it.</summary>
@@ -37,14 +38,17 @@ internal sealed class BringUp(
             session = await ConnectAsync(process, cancel);
             await OpenAsync(session, claimId, cancel);
             string blockDevice = await StartAsync(session, cancel);
+            Complete();
             return new(session, _record, blockDevice, null, null);
         }
         catch (Exception e)
-            when (e is ControlException or TimeoutException or IOException or OperationCanceledException)
         {
+            // Whatever it was: a target that nobody knows would keep its nodes.
             session?.Dispose();
-            ControlError? unclean = await UndoAsync(session?.Process ?? process);
-            return new(null, _record, "", ErrorOf(e), unclean);
+            process = session?.Process ?? process;
+            ControlError? unclean = await UndoAsync(process);
+            ControlError error = ErrorOf(e);
+            return new(null, _record, "", error with { Message = error.Message + await FilesLeftAsync(process) }, unclean);
         }
     }
 
@@ -52,6 +56,7 @@ internal sealed class BringUp(
     {
         string path = services.Options.Run.TargetSocket(_name);
         long begin = TimeProvider.System.GetTimestamp();
+        string stranger = "";
         while (TimeProvider.System.GetElapsedTime(begin) < services.Timing.Connect)
         {
             if (process.Exited.IsCompleted)
@@ -63,7 +68,13 @@ internal sealed class BringUp(
 
             TargetConnection? connection =
                 await TargetConnection.OpenAsync(path, services.Timing.Hello, onEvent, cancel);
-            if (connection is not null)
+            if (connection is not null && !IsMeant(connection, process))
+            {
+                // The socket of an older process: ours replaces it, and that one is told nothing (D-07).
+                stranger = $"; process {connection.Process.Pid} answers there";
+                connection.Dispose();
+            }
+            else if (connection is not null)
             {
                 TargetSession session = new(services, _name, process, connection);
                 if (TargetHelloCheck.Problem(connection.Hello, _name) is { } problem)
@@ -80,9 +91,12 @@ internal sealed class BringUp(
 
         throw new ControlException(
             ControlErrorCode.TimedOut,
-            $"target (pid {process.Pid}) of device {_name} did not open its socket "
-            + $"within {services.Timing.Connect.TotalSeconds:0.#} s");
+            $"target (pid {process.Pid}) of device {_name} did not open its socket within "
+            + $"{services.Timing.Connect.TotalSeconds:0.#} s{stranger}");
     }
+
+    private static bool IsMeant(TargetConnection connection, TargetProcess process) =>
+        connection.Process.Pid == process.Pid && connection.Hello.Pid == process.Pid;
 
     private async Task OpenAsync(TargetSession session, Func<int, ControlError?> claimId, CancellationToken cancel)
     {
@@ -112,10 +126,20 @@ internal sealed class BringUp(
             throw new ControlException(claimed.Code, claimed.Message);
         }
 
-        // Written twice: then the generation before the newest one can bring the device back as well.
-        _record = _record with { Geometry = geometry };
+        _record = _record with { Geometry = geometry, Starting = true };
         save(_record);
-        save(_record);
+    }
+
+    // Until then a crash undoes the creation (D-02): the target does so as well, with files and marks.
+    private void Complete()
+    {
+        if (_record.Starting)
+        {
+            // Written twice: then the generation before the newest one can bring the device back as well.
+            _record = _record with { Starting = false };
+            save(_record);
+            save(_record);
+        }
     }
 
     private async Task<string> StartAsync(TargetSession session, CancellationToken cancel)
@@ -141,9 +165,20 @@ internal sealed class BringUp(
 
         // A device of somebody else is no leftover of ours.
         int? ublkId = _record.Geometry?.UblkId ?? _record.Request.Id;
-        ControlError? left = await services.Leftovers.ClearAsync(_name, ublkId, ended: true);
+        ControlError? left = await services.Leftovers.ClearAsync(
+            _name, ublkId, ended: true, services.Timing.Release, CancellationToken.None);
         return left is { Code: ControlErrorCode.Busy } ? null : left;
     }
+
+    // Only the target knows which files it has made. One that ended out of order cannot take them away, and nobody else
+    // may: somebody could have made a file of that name meanwhile.
+    private async Task<string> FilesLeftAsync(TargetProcess? process) =>
+        _isNew
+        && process is not null
+        && SpecLayers.FilesMade(_record.Request) is { Length: > 0 } files
+        && !await process.EndedInOrderAsync()
+            ? $"; files that it made may be left: {files}"
+            : "";
 
     private ControlError ErrorOf(Exception e) => e switch
     {

@@ -40,6 +40,14 @@ internal static class DeviceRules
             }
         }
 
+        int delays = request.Nodes.SelectMany(SpecLayers.Of).OfType<DelayNodeSpec>().Count();
+        if (delays > VolumeLimits.DelayNodesMax)
+        {
+            throw Usage(
+                $"device {request.Name}: {delays} delay nodes; at most {VolumeLimits.DelayNodesMax} are allowed, "
+                + "those around each other counted one by one");
+        }
+
         if (request.Id is < 0 or > UblkIdMax)
         {
             throw Usage($"device {request.Name}: id {request.Id} is not 0 to {UblkIdMax}");

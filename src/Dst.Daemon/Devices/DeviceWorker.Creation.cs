@@ -74,7 +74,7 @@ internal sealed partial class DeviceWorker
         {
             try
             {
-                _services.Store.Remove(Name);
+                DropRecord();
                 Vanish();
                 return;
             }

@@ -79,7 +79,9 @@ internal sealed partial class DeviceWorker
 
         session.Dispose();
         _session = null;
-        if (await _services.Leftovers.ClearAsync(Name, ublkId, ended: true) is { } left)
+        ControlError? left = await _services.Leftovers.ClearAsync(
+            Name, ublkId, ended: true, _services.Timing.Release, _lifetime);
+        if (left is not null)
         {
             string how = $"stopped, but {left.Message}; remove it again";
             Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = how });
@@ -104,10 +106,16 @@ internal sealed partial class DeviceWorker
 
         List<string> notes = [];
         await StopStrangerAsync(force, notes);
-        ControlError? left = await _services.Leftovers.ClearAsync(Name, _view.UblkId, ended: true);
+        ControlError? left = await _services.Leftovers.ClearAsync(
+            Name, _view.UblkId, ended: true, _services.Timing.Release, _lifetime);
         if (left is { Code: not ControlErrorCode.Busy })
         {
-            throw new ControlException(left.Code, $"device {Name} is not removed: {left.Message}");
+            throw new ControlException(left.Code, $"device {Name} is not removed: {left.Message}; remove it again");
+        }
+
+        if (left is not null)
+        {
+            notes.Add(left.Message);
         }
 
         Forget();

@@ -63,6 +63,12 @@ internal sealed partial class DeviceWorker
     private async Task<RestoreOutcome> RestoreOnceAsync(StoredRecord stored, CancellationToken cancel)
     {
         cancel.ThrowIfCancellationRequested();
+        if (_gone || _session is not null)
+        {
+            // What had the device meanwhile has ended it, or made it live.
+            return new(null);
+        }
+
         try
         {
             if (await FindRunningAsync(cancel) is { } found)
@@ -76,24 +82,30 @@ internal sealed partial class DeviceWorker
                 return new(problem, Final: true);
             }
 
-            ControlError? left = await _services.Leftovers.ClearAsync(Name, _view.UblkId, ended: false);
-            if (left is not null && !(record is { Geometry: null } && left.Code == ControlErrorCode.Busy))
+            ControlError? left = await _services.Leftovers.ClearAsync(
+                Name, _view.UblkId, ended: false, TimeSpan.Zero, cancel);
+            if (left is not null && !(record is { IsHalfMade: true } && left.Code == ControlErrorCode.Busy))
             {
                 return new(left.Message);
             }
 
-            if (record is { Geometry: null, Removing: false } && stored.Warning is { } warning)
+            if (record is { IsHalfMade: true, Removing: false } && stored.Warning is { } warning)
             {
                 return new($"{warning}, and that one is not complete; remove the device and add it again", Final: true);
             }
 
-            return record is null or { Removing: true } or { Geometry: null }
+            return record is null or { Removing: true } or { IsHalfMade: true }
                 ? EndUnfinished(record)
                 : new((await BringUpAsync(record, cancel)).Error?.Message);
         }
         catch (ControlException e)
         {
             return new(e.Message);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            // Whatever it was, a device that nobody tries again would show "starting" for ever.
+            return new($"device {Name} is not brought back: {e.Message.ReplaceLineEndings(" ")}");
         }
     }
 
@@ -114,6 +126,10 @@ internal sealed partial class DeviceWorker
         else
         {
             _services.Log.CreationRolledBack(Name);
+            if (SpecLayers.FilesMade(record.Request) is { Length: > 0 } files)
+            {
+                _services.Log.DeviceWarning(Name, $"files made for it may be left, if its target was killed too: {files}");
+            }
         }
 
         return new(null);
@@ -140,8 +156,16 @@ internal sealed partial class DeviceWorker
         {
             if (_view.Record is { } record)
             {
-                Adopt(new TargetSession(_services, Name, process, connection), record, geometry);
-                return new(null);
+                try
+                {
+                    Adopt(new TargetSession(_services, Name, process, connection), record, geometry);
+                    return new(null);
+                }
+                catch
+                {
+                    connection.Dispose();
+                    throw;
+                }
             }
 
             connection.Dispose();
@@ -159,8 +183,8 @@ internal sealed partial class DeviceWorker
 
     private void Adopt(TargetSession session, DeviceRecord record, DeviceGeometry geometry)
     {
-        DeviceRecord adopted = record with { Geometry = record.Geometry ?? geometry, Removing = false };
-        if (record.Geometry is null || record.Removing || _stored?.Warning is not null)
+        DeviceRecord adopted = record with { Geometry = record.Geometry ?? geometry, Removing = false, Starting = false };
+        if (record.IsHalfMade || record.Removing || _stored?.Warning is not null)
         {
             Save(adopted);
             Save(adopted);

@@ -91,7 +91,16 @@ internal sealed partial class DeviceWorker : IDisposable
             await _cancel.CancelAsync();
         }
 
-        await _gate.EnterAsync(DeviceState.Stopping, giveUp ? timeout : TimeSpan.Zero);
+        try
+        {
+            await _gate.EnterAsync(DeviceState.Stopping, giveUp ? timeout : TimeSpan.Zero);
+        }
+        catch (ControlException)
+        {
+            ResumeRestore();
+            throw;
+        }
+
         try
         {
             if (_gone)
@@ -148,11 +157,14 @@ internal sealed partial class DeviceWorker : IDisposable
     // A removal that was refused must not end the tries to bring the device back.
     private void ResumeRestore()
     {
-        bool givenUp = _cancel.IsCancellationRequested && !_lifetime.IsCancellationRequested;
-        if (!_gone && _session is null && _stored is { } stored && givenUp)
+        lock (_viewLock)
         {
-            _cancel = CancellationTokenSource.CreateLinkedTokenSource(_lifetime);
-            Restore(stored);
+            bool givenUp = _cancel.IsCancellationRequested && !_lifetime.IsCancellationRequested;
+            if (!_gone && _session is null && _stored is { } stored && givenUp)
+            {
+                _cancel = CancellationTokenSource.CreateLinkedTokenSource(_lifetime);
+                Restore(stored);
+            }
         }
     }
 
@@ -212,6 +224,13 @@ internal sealed partial class DeviceWorker : IDisposable
                 await BuryAsync(session);
             }
         }
+        catch (Exception e)
+        {
+            // Nobody awaits this; without a word the device would show "clearing up" for ever.
+            string reason = $"its target ended, and clearing up failed: {e.Message.ReplaceLineEndings(" ")}; remove the device";
+            _services.Log.DeviceFailed(Name, reason);
+            Show(old => old with { State = DeviceState.Failed, Reason = reason });
+        }
         finally
         {
             _gate.Leave();
@@ -226,7 +245,13 @@ internal sealed partial class DeviceWorker : IDisposable
         _stored = null;
         DeviceView view = _view;
         Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = $"{how}; clearing up" });
-        ControlError? left = await _services.Leftovers.ClearAsync(Name, view.UblkId, ended: true);
+        ControlError? left = await _services.Leftovers.ClearAsync(
+            Name, view.UblkId, ended: true, _services.Timing.Release, _lifetime);
+        if (_lifetime.IsCancellationRequested)
+        {
+            return;
+        }
+
         if (left is null && view.Record is { Removing: true })
         {
             try
@@ -247,9 +272,9 @@ internal sealed partial class DeviceWorker : IDisposable
         Show(old => old with { Reason = reason });
     }
 
-    private void Forget()
+    // Records first: a crash in between leaves a mark nobody reads, never a device without its mark (C-16).
+    private void DropRecord()
     {
-        // Records first: a crash in between leaves a mark nobody reads, never a device without its mark (C-16).
         _services.Store.Remove(Name);
         try
         {
@@ -259,7 +284,11 @@ internal sealed partial class DeviceWorker : IDisposable
         {
             _services.Log.DeviceWarning(Name, e.Message);
         }
+    }
 
+    private void Forget()
+    {
+        DropRecord();
         _services.Log.DeviceRemoved(Name);
         Vanish();
     }

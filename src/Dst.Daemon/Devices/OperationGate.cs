@@ -26,7 +26,7 @@ internal sealed class OperationGate(string name, Timing timing)
     public async Task EnterAsync(string doing, TimeSpan wait)
     {
         bool extend = IsDoing(Clearing) && wait != Timeout.InfiniteTimeSpan;
-        if (!await _operation.WaitAsync(extend ? wait + timing.Helper : wait))
+        if (!await _operation.WaitAsync(extend ? wait + timing.Release + timing.Helper : wait))
         {
             string what = _doing switch
             {

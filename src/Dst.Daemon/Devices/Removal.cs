@@ -108,7 +108,7 @@ internal sealed class Removal
 
     /// <summary>
     /// Has the target stop and delete the device while it is held, and lets it go once the kernel has taken the disk
-    /// away (U-22).
+    /// away (U-22). Bounded here, because the kernel never gives up a request of a privileged device (U-12).
     /// </summary>
     /// <returns>True when the device is gone; false when the target did not answer in time.</returns>
     /// <exception cref="ControlException">The target refused; the device is as before.</exception>

@@ -14,6 +14,7 @@ namespace Dst.Daemon.Devices;
 internal sealed class TargetProcess
 {
     private const int SignalExitBase = 128;
+    private const int OrderlyExitMax = 2;
     private static readonly TimeSpan ExitCodeWait = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan KillWait = TimeSpan.FromSeconds(3);
 
@@ -77,6 +78,13 @@ internal sealed class TargetProcess
             ? $"target (pid {Pid}) ended by signal {SignalName(_child.ExitCode - SignalExitBase)}"
             : $"target (pid {Pid}) ended with exit code {_child.ExitCode}";
     }
+
+    /// <summary>
+    /// True when it ended by itself and so has undone what it was making; false after a signal, a crash, or when we are
+    /// not its parent and cannot know.
+    /// </summary>
+    public async Task<bool> EndedInOrderAsync() =>
+        _child is not null && await HelperRunner.EndsAsync(_child, ExitCodeWait) && _child.ExitCode <= OrderlyExitMax;
 
     /// <summary>Waits for the end, and makes it happen when it does not come.</summary>
     /// <param name="limit">How long the process has to end by itself.</param>

@@ -13,6 +13,7 @@ internal sealed record HelperResult(int? ExitCode, string Output, string Text)
 {
     internal const int Done = 0;
     internal const int BusyExit = 5;
+    internal const int NotYetExit = 6;
 
     /// <summary>The limit came before its end.</summary>
     public bool TimedOut => ExitCode is null;
@@ -29,7 +30,7 @@ internal sealed class HelperRunner(DaemonOptions options, ILogger log)
     private const int MaxTextChars = 1000;
     private static readonly TimeSpan KillWait = TimeSpan.FromSeconds(1);
 
-    /// <summary>Deletes a dead kernel device of ours: 0 done or absent, 5 foreign or alive.</summary>
+    /// <summary>Deletes a dead kernel device of ours: 0 done or absent, 5 foreign or alive, 6 not yet.</summary>
     public Task<HelperResult> DeleteDeviceAsync(int ublkId) =>
         RunAsync(options.TargetBinary, ["helper", "delete-device", $"{ublkId}"], options.Timing.Helper);
 

@@ -93,8 +93,27 @@ internal static class Native
     internal static SafeFileHandle OpenProcess(int pid) => new(Call(CallPidfdOpen, pid, 0, 0, 0), ownsHandle: true);
 
     /// <summary>Sends a signal; false when the process has ended.</summary>
-    internal static bool SendSignal(SafeFileHandle process, int signal) =>
-        Call(CallPidfdSendSignal, process.DangerousGetHandle(), signal, 0, 0) == 0;
+    internal static bool SendSignal(SafeFileHandle process, int signal)
+    {
+        // Whoever watches the process closes the handle when it ends; the number may be another file's by then.
+        bool held = false;
+        try
+        {
+            process.DangerousAddRef(ref held);
+            return Call(CallPidfdSendSignal, process.DangerousGetHandle(), signal, 0, 0) == 0;
+        }
+        catch (ObjectDisposedException)
+        {
+            return false;
+        }
+        finally
+        {
+            if (held)
+            {
+                process.DangerousRelease();
+            }
+        }
+    }
 
     /// <summary>
     /// Device number "major:minor" of a block special file, null for anything else. Asks no server and no disk

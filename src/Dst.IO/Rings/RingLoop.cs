@@ -29,7 +29,8 @@ public interface IRingClient
 public sealed unsafe class RingLoop : IDisposable
 {
     /// <summary>
-    /// Most clients of a loop: 64 nodes with two wrappers each, the frontend and the loop itself stay far below.
+    /// Most clients of a loop, by the 8 bits of their numbers. A queue has at most 194: its frontend and engine, one for
+    /// each of 64 nodes, two for each of 64 delays.
     /// </summary>
     public const int ClientsMax = 255;
 

@@ -7,14 +7,15 @@ namespace Dst.Target.Helpers;
 
 /// <summary>
 /// Short processes for what may sleep in the kernel on somebody's disk: never the target itself, whose own device it
-/// might be (U-26), and never dstd, which may not hang. Exit codes: 0 done, 1 failed, 2 usage, 5 busy. One line on
-/// stderr says why.
+/// might be (U-26), and never dstd, which may not hang. Exit codes: 0 done, 1 failed, 2 usage, 5 busy, 6 not yet. One
+/// line on stderr says why.
 /// </summary>
 internal static class HelperVerbs
 {
     private const int Failed = 1;
     private const int Usage = 2;
     private const int Busy = 5;
+    private const int NotYet = 6;
 
     /// <summary>Runs a verb.</summary>
     /// <param name="arguments">Verb and its arguments.</param>
@@ -103,19 +104,21 @@ internal static class HelperVerbs
             return 0;
         }
 
-        if (!info.IsDst)
+        switch (DeadDevice.Judge(info, info.Maker.Lives()))
         {
-            return Complain(Busy, $"ublk device {id} is not DST's; it is left alone");
+            case DeviceVerdict.Foreign:
+                return Complain(Busy, $"ublk device {id} is not DST's; it is left alone");
+            case DeviceVerdict.Served:
+                return Complain(Busy, $"ublk device {id} belongs to process {info.Maker.Pid}, which lives; it is left alone");
+            case DeviceVerdict.Ending:
+                return Complain(
+                    NotYet,
+                    $"the kernel has not yet ended the requests of process {info.Maker.Pid}, which is dead; "
+                    + "before Linux 6.15 that takes up to 30 s");
+            default:
+                control.Delete(id);
+                return 0;
         }
-
-        if (IsServed(info))
-        {
-            return Complain(
-                Busy, $"ublk device {id} belongs to process {info.MakerPid}, which lives; it is left alone");
-        }
-
-        control.Delete(id);
-        return 0;
     }
 
     /// <summary>
@@ -126,8 +129,8 @@ internal static class HelperVerbs
         using var control = new UblkControl();
         foreach (string path in Directory.EnumerateFiles("/dev", "ublkc*"))
         {
-            if (int.TryParse(path.AsSpan("/dev/ublkc".Length), out int id)
-                && control.TryGetInfo(id) is { IsDst: true } info && !IsServed(info))
+            if (int.TryParse(path.AsSpan("/dev/ublkc".Length), out int id) && control.TryGetInfo(id) is { } info
+                && DeadDevice.Judge(info, info.Maker.Lives()) == DeviceVerdict.Dead)
             {
                 control.Delete(id);
                 Console.Out.WriteLine(id);
@@ -164,19 +167,6 @@ internal static class HelperVerbs
 
     private static bool IsNode(string text, out int index) =>
         int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out index) && index < NodeMarks.MaxNodes;
-
-    private static bool IsServed(UblkDeviceInfo info)
-    {
-        try
-        {
-            return info.State == UblkAbi.UBLK_S_DEV_LIVE
-                || File.ReadAllText($"/proc/{info.MakerPid}/comm").TrimEnd() == "dst-target";
-        }
-        catch (IOException)
-        {
-            return false;
-        }
-    }
 
     private static int Complain(int code, string message)
     {

@@ -9,18 +9,29 @@ namespace Dst.Target.Session;
 /// </summary>
 internal sealed class TargetLife
 {
+    /// <summary>Long for a dstd to connect to what it has just started, short for a process that nobody knows.</summary>
+    public static readonly TimeSpan MakerLimit = TimeSpan.FromSeconds(30);
+
     private readonly TargetDevice _device;
     private readonly TargetLog _log;
     private readonly Lock _deviceLock = new();
     private readonly TaskCompletionSource<int> _end = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TimeSpan _makerLimit;
+    private readonly Timer _makerTimer;
+    private int _connections;
     private bool _stopped;
 
     /// <summary>Begins with a new device.</summary>
     /// <param name="device">The device.</param>
     /// <param name="identity">What the target is.</param>
     /// <param name="log">Told why it ends.</param>
-    public TargetLife(TargetDevice device, TargetIdentity identity, TargetLog log)
+    /// <param name="makerLimit">
+    /// How long a target with nothing to serve waits for a connection; null: <see cref="MakerLimit"/>.
+    /// </param>
+    public TargetLife(TargetDevice device, TargetIdentity identity, TargetLog log, TimeSpan? makerLimit = null)
     {
+        _makerLimit = makerLimit ?? MakerLimit;
+        _makerTimer = new Timer(_ => EndUnlessWanted(), null, _makerLimit, Timeout.InfiniteTimeSpan);
         _device = device;
         _log = log;
         Identity = identity;
@@ -93,6 +104,18 @@ internal sealed class TargetLife
         }
     }
 
+    /// <summary>Somebody has connected.</summary>
+    public void Arrived() => Interlocked.Increment(ref _connections);
+
+    /// <summary>A connection has ended, and all that it had asked for.</summary>
+    public void Departed()
+    {
+        if (Interlocked.Decrement(ref _connections) == 0)
+        {
+            _makerTimer.Change(_makerLimit, Timeout.InfiniteTimeSpan);
+        }
+    }
+
     /// <summary>A target that refuses to serve has told why: it ends.</summary>
     public void Refused() => _end.TrySetResult(TargetExit.Failed);
 
@@ -118,5 +141,14 @@ internal sealed class TargetLife
         }
 
         return code;
+    }
+
+    // Its dstd died before it connected, or before it said what to open: nobody will ever end this process.
+    private void EndUnlessWanted()
+    {
+        if (Volatile.Read(ref _connections) == 0 && _device.State is "new" && _end.TrySetResult(TargetExit.Failed))
+        {
+            _log.Write($"nobody has told what to serve for {_makerLimit.TotalSeconds:0.#} s; the target ends");
+        }
     }
 }

@@ -44,8 +44,13 @@ internal sealed class TargetServer(RunDirectory run, TargetIdentity identity, Ta
 
     private static async Task ServeAsync(Socket socket, TargetLife life, SemaphoreSlim places)
     {
-        using var session = new TargetSession(socket, life);
-        await session.RunAsync();
+        life.Arrived();
+        using (var session = new TargetSession(socket, life))
+        {
+            await session.RunAsync();
+        }
+
+        life.Departed();
         places.Release();
     }
 }

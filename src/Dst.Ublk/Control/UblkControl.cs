@@ -29,8 +29,8 @@ public readonly record struct UblkDeviceSpec
 /// <param name="Pid">Server's process id as given at START; may be dead and reused (U-29).</param>
 /// <param name="Flags">UBLK_F_* in force.</param>
 /// <param name="IsDst">Made by a DST target (D-03).</param>
-/// <param name="MakerPid">Process that made it, when it is DST's: also known before START and after its end.</param>
-public readonly record struct UblkDeviceInfo(int Id, int State, int Pid, ulong Flags, bool IsDst, int MakerPid);
+/// <param name="Maker">Process that made it, when it is DST's: also known before START and after its end.</param>
+public readonly record struct UblkDeviceInfo(int Id, int State, int Pid, ulong Flags, bool IsDst, UblkMaker Maker);
 
 /// <summary>
 /// The commands of the ublk driver, each bounded in time. Any thread; not on the road of a request. A failure is a
@@ -48,7 +48,7 @@ public sealed class UblkControl : IDisposable
 
     /// <summary>
     /// Upper half of ublksrv_flags, which the kernel returns verbatim: "DST" and the version of what it means (D-03).
-    /// The lower half is the process id of the maker.
+    /// The lower half is the <see cref="UblkMaker"/>.
     /// </summary>
     public const uint OwnerTag = 0x4453_5401;
 
@@ -97,7 +97,7 @@ public sealed class UblkControl : IDisposable
             DevId = (uint)spec.Id,
             UblksrvPid = Environment.ProcessId,
             Flags = spec.Flags,
-            UblksrvFlags = ((ulong)OwnerTag << OwnerTagShift) | (uint)Environment.ProcessId,
+            UblksrvFlags = ((ulong)OwnerTag << OwnerTagShift) | UblkMaker.Self.ToWord(),
         };
         UblkCtrlDevInfo got = default;
         UblkCtrlCmd command = new() { DevId = (uint)spec.Id, QueueId = ushort.MaxValue };
@@ -210,14 +210,13 @@ public sealed class UblkControl : IDisposable
 
     private static UblkCtrlCmd ForDevice(int id) => new() { DevId = (uint)id, QueueId = ushort.MaxValue };
 
-    private static UblkDeviceInfo Describe(in UblkCtrlDevInfo info) =>
-        new(
-            (int)info.DevId,
-            info.State,
-            info.UblksrvPid,
-            info.Flags,
-            info.UblksrvFlags >> OwnerTagShift == OwnerTag,
-            (int)(uint)info.UblksrvFlags);
+    private static UblkDeviceInfo Describe(in UblkCtrlDevInfo info) => new(
+        (int)info.DevId,
+        info.State,
+        info.UblksrvPid,
+        info.Flags,
+        info.UblksrvFlags >> OwnerTagShift == OwnerTag,
+        UblkMaker.FromWord((uint)info.UblksrvFlags));
 
     private static void ThrowIfFailed(int result, string command, string device, string hint)
     {
