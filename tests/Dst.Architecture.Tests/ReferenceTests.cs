@@ -15,9 +15,10 @@ public sealed class ReferenceTests
         ["Dst.IO"] = ["Dst.Interop"],
         ["Dst.Ublk"] = ["Dst.Interop", "Dst.IO", "Dst.Core"],
         ["Dst.Nodes"] = ["Dst.Interop", "Dst.IO", "Dst.Core"],
+        ["Dst.Net"] = ["Dst.Interop", "Dst.IO", "Dst.Core", "Dst.Nodes"],
     };
 
-    private static readonly string[] MayBeUnsafe = ["Dst.Interop", "Dst.IO", "Dst.Ublk", "Dst.Nodes"];
+    private static readonly string[] MayBeUnsafe = ["Dst.Interop", "Dst.IO", "Dst.Ublk", "Dst.Nodes", "Dst.Net"];
 
     [Fact]
     public void ReferencesPointOnlyAlongTheAllowedArrows()
@@ -32,6 +33,8 @@ public sealed class ReferenceTests
     [InlineData("Dst.Control", "Library", "Dst.Core")]
     [InlineData("Dst.Interop", "Library", "Dst.IO")]
     [InlineData("Dst.Nodes", "Library", "Dst.Ublk")]
+    [InlineData("Dst.Nodes", "Library", "Dst.Net")]
+    [InlineData("Dst.Net", "Library", "Dst.Ublk")]
     [InlineData("Dst.Ublk", "Library", "Dst.Nodes")]
     [InlineData("Dst.Daemon", "Exe", "Dst.Target")]
     [InlineData("Dst.Unknown", "Library", "Dst.Core")]

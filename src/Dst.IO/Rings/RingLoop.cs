@@ -22,6 +22,17 @@ public interface IRingClient
     void OnWake(long nowTicks);
 }
 
+/// <summary>A party that has something to do once in each turn, after its completions. Loop thread only.</summary>
+public interface ITurnEnd
+{
+    /// <summary>
+    /// All completions of this turn were handed out; what is submitted here goes to the kernel with the rest of the turn. That is
+    /// where replies which became ready together are sent together.
+    /// </summary>
+    /// <param name="nowTicks">Time of this turn of the loop.</param>
+    void OnTurnEnd(long nowTicks);
+}
+
 /// <summary>
 /// One thread, one ring, several clients. The loop blocks nowhere but in the ring (U-02) and allocates nothing. Other
 /// threads reach it only through <see cref="Wake"/>, an eventfd that the ring reads.
@@ -47,6 +58,8 @@ public sealed unsafe class RingLoop : IDisposable
     private readonly IRingClient[] _clients = new IRingClient[ClientsMax + 1];
     private readonly NativeBlock _wakeCount;
     private readonly int _wakeFd;
+    private readonly ITurnEnd[] _turnEnds = new ITurnEnd[ClientsMax];
+    private int _turnEndCount;
     private int _clientCount = 1;
     private bool _stopped;
 
@@ -86,6 +99,21 @@ public sealed unsafe class RingLoop : IDisposable
         return (byte)_clientCount++;
     }
 
+    /// <summary>
+    /// Adds a party that is told of the end of each turn. Loop thread, before <see cref="Run"/>. Who was added last is told first: a frontend,
+    /// made after the nodes that it hands requests to, is done before they send what they have.
+    /// </summary>
+    /// <param name="turnEnd">Called once before the ring is entered.</param>
+    public void AtTurnEnd(ITurnEnd turnEnd)
+    {
+        if (_turnEndCount == ClientsMax)
+        {
+            throw new RingException($"a loop has at most {ClientsMax} parties that end its turns");
+        }
+
+        _turnEnds[_turnEndCount++] = turnEnd;
+    }
+
     /// <summary>The user data of an operation of a client.</summary>
     /// <param name="client">Number from <see cref="Add"/>.</param>
     /// <param name="token">At most 56 bits, comes back in <see cref="IRingClient.OnCompletion"/>.</param>
@@ -98,6 +126,16 @@ public sealed unsafe class RingLoop : IDisposable
         long turnStart = Stopwatch.GetTimestamp();
         while (!_stopped)
         {
+            for (int i = _turnEndCount - 1; i >= 0; i--)
+            {
+                _turnEnds[i].OnTurnEnd(turnStart);
+            }
+
+            if (_stopped)
+            {
+                break;
+            }
+
             TurnTime.Record(Stopwatch.GetTimestamp() - turnStart);
             Ring.SubmitAndWait(1);
             turnStart = Stopwatch.GetTimestamp();

@@ -1,0 +1,223 @@
+using Dst.Core.Requests;
+using Dst.Core.Sessions;
+using Dst.Core.Wire;
+using Dst.IO.Rings;
+
+namespace Dst.Net.Server;
+
+/// <summary>
+/// The data path of the connections of one engine thread: receive, check, disk, reply, all on one ring, so that no request changes its thread.
+/// What a connection may do is decided by its <see cref="ServerLane"/>; this type moves bytes. Engine thread only. After its start it
+/// allocates nothing, takes no lock and waits nowhere.
+/// </summary>
+internal sealed unsafe partial class ConnectionEngine : IRequestCompletion, IRingClient, ITurnEnd, IDisposable
+{
+    private const long TicksPerMs = 1_000_000;
+
+    private readonly RingLoop _loop;
+    private readonly IRequestHandler _disk;
+    private readonly TagPool _tags;
+    private readonly SpscRing<EngineOrder> _orders;
+    private readonly Action<EngineReport> _report;
+    private readonly LoopTicker _ticker;
+    private readonly LiveConnection?[] _connections = new LiveConnection?[2 * ServerLimits.ConnectionsMax];
+    private readonly LiveConnection[] _dirty = new LiveConnection[4 * ServerLimits.ConnectionsMax];
+    private readonly byte _client;
+    private readonly int _maxRequestBytes;
+    private int _connectionCount;
+    private int _dirtyCount;
+    private LiveConnection? _firstStarved;
+    private LiveConnection? _lastStarved;
+    private bool _stopping;
+    private long _nowTicks;
+
+    /// <summary>Makes an engine without connections. Engine thread, before its loop runs.</summary>
+    /// <param name="loop">The thread's loop.</param>
+    /// <param name="disk">Where requests go; its results come back to this object.</param>
+    /// <param name="tags">Requests and their memory.</param>
+    /// <param name="maxRequestBytes">Longest read or write of the export.</param>
+    /// <param name="orders">From the session thread.</param>
+    /// <param name="report">To the session thread; must not block.</param>
+    public ConnectionEngine(
+        RingLoop loop,
+        IRequestHandler disk,
+        TagPool tags,
+        int maxRequestBytes,
+        SpscRing<EngineOrder> orders,
+        Action<EngineReport> report)
+    {
+        _loop = loop;
+        _disk = disk;
+        _tags = tags;
+        _maxRequestBytes = maxRequestBytes;
+        _orders = orders;
+        _report = report;
+        _client = loop.Add(this);
+        _ticker = new LoopTicker(loop, ServerLimits.TickMs, OnTick);
+        loop.AtTurnEnd(this);
+    }
+
+    /// <summary>What the kernel was asked to do; part of an operation's token.</summary>
+    private enum Act
+    {
+        Receive,
+        Send,
+    }
+
+    /// <summary>Counters of the connections. Any thread may read.</summary>
+    public EngineCounters Counters { get; } = new();
+
+    /// <inheritdoc/>
+    public void OnCompletion(ulong token, int result, long nowTicks)
+    {
+        _nowTicks = nowTicks;
+        LiveConnection connection = _connections[(int)(token >> 1)]!;
+        if ((Act)(token & 1) == Act.Receive)
+        {
+            OnReceived(connection, result);
+        }
+        else
+        {
+            OnSent(connection, result);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void OnWake(long nowTicks)
+    {
+        _nowTicks = nowTicks;
+        while (_orders.TryTake(out EngineOrder order))
+        {
+            Obey(in order);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void OnTurnEnd(long nowTicks)
+    {
+        _nowTicks = nowTicks;
+        FeedStarved();
+        for (int i = 0; i < _dirtyCount; i++)
+        {
+            LiveConnection connection = _dirty[i];
+            connection.Dirty = false;
+            Pump(connection);
+        }
+
+        _dirtyCount = 0;
+        if (_stopping && _connectionCount == 0)
+        {
+            _loop.Stop();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Complete(int tag, DstStatus status)
+    {
+        ref RequestTag at = ref _tags[tag];
+        LiveConnection connection = at.Connection!;
+        Follow(connection, tag, connection.Lane.OnDone(at.Slot, status));
+    }
+
+    /// <summary>Gives memory back. After the loop has ended.</summary>
+    public void Dispose() => _ticker.Dispose();
+
+    private static ulong Token(LiveConnection connection, Act act) => ((ulong)connection.Index << 1) | (ulong)act;
+
+    private long NowMs => _nowTicks / TicksPerMs;
+
+    private void Obey(in EngineOrder order)
+    {
+        switch (order.Kind)
+        {
+            case EngineOrderKind.Adopt:
+                Adopt(order.Connection!);
+                break;
+            case EngineOrderKind.Close:
+                BeginClose(order.Connection!, order.Code);
+                break;
+            case EngineOrderKind.Goodbye:
+                BeginGoodbye(order.Connection!, order.Epoch);
+                break;
+            case EngineOrderKind.PoisonCleared:
+                LiveConnection waiting = order.Connection!;
+                Follow(waiting, order.Tag, waiting.Lane.OnPoisonCleared(_tags[order.Tag].Slot, order.Succeeded));
+                break;
+            default:
+                StopAll();
+                break;
+        }
+    }
+
+    /// <summary>Does what the lane says. With a tag, the verdict is about that tag's request.</summary>
+    private void Follow(LiveConnection connection, int tag, in LaneVerdict verdict)
+    {
+        switch (verdict.Action)
+        {
+            case LaneAction.Run:
+                Request request = connection.Lane.RequestAt(verdict.Slot);
+                _disk.Submit(tag, in request, _tags[tag].Buffer, _nowTicks);
+                break;
+            case LaneAction.RunFlush:
+                Request flush = new(Operation.Flush, RequestFlags.None, 0, 0);
+                _disk.Submit(tag, in flush, 0, _nowTicks);
+                break;
+            case LaneAction.ClearPoison:
+                _report(new EngineReport(EngineReportKind.ClearPoison, connection) { Tag = tag });
+                break;
+            case LaneAction.Reply:
+                QueueReply(connection, tag, verdict.Slot);
+                break;
+            case LaneAction.SendPong:
+                QueuePong(connection, verdict.Sequence);
+                break;
+            case LaneAction.Goodbye:
+                connection.State = LiveState.Leaving;
+                _report(new EngineReport(EngineReportKind.Goodbye, connection));
+                break;
+            case LaneAction.Close:
+                Drop(connection, tag);
+                CountClose(verdict.Code);
+                BeginClose(connection, verdict.Code);
+                break;
+            default:
+                Drop(connection, tag);
+                break;
+        }
+
+        if (verdict.Drained)
+        {
+            _report(new EngineReport(EngineReportKind.Drained, connection));
+        }
+    }
+
+    private void Drop(LiveConnection connection, int tag)
+    {
+        if (tag >= 0)
+        {
+            _tags.Give(tag);
+            ReapIfDone(connection);
+        }
+    }
+
+    private void CountClose(RefusalCode code)
+    {
+        if (code == RefusalCode.Protocol)
+        {
+            Counters.Add(NetCounter.BadFrames);
+        }
+        else if (code == RefusalCode.Checksum)
+        {
+            Counters.Add(NetCounter.BadChecksums);
+        }
+    }
+
+    private void MarkDirty(LiveConnection connection)
+    {
+        if (!connection.Dirty)
+        {
+            connection.Dirty = true;
+            _dirty[_dirtyCount++] = connection;
+        }
+    }
+}

@@ -1,0 +1,202 @@
+using System.Net;
+using System.Net.Sockets;
+using Dst.Interop;
+
+namespace Dst.Net.Server;
+
+/// <summary>The server cannot do what was asked; the message is one line for people.</summary>
+/// <param name="message">What failed, on which object, why, what to do.</param>
+public sealed class ServerException(string message) : Exception(message);
+
+/// <summary>One socket that listens.</summary>
+internal sealed class Listener : IDisposable
+{
+    private readonly Socket _socket;
+
+    private Listener(ListenAddress address, Socket socket)
+    {
+        Address = address;
+        _socket = socket;
+        Fd = (int)socket.Handle;
+        Bound = address.EndPoint is null ? null : (IPEndPoint)socket.LocalEndPoint!;
+    }
+
+    /// <summary>What it was opened for.</summary>
+    public ListenAddress Address { get; }
+
+    /// <summary>The address it has, with its real port; null for a Unix socket.</summary>
+    public IPEndPoint? Bound { get; }
+
+    /// <summary>Descriptor.</summary>
+    public int Fd { get; }
+
+    /// <summary>Number that the session thread gave it.</summary>
+    public int Id { get; set; }
+
+    /// <summary>An accept is with the kernel.</summary>
+    public bool Accepting { get; set; }
+
+    /// <summary>It is to be closed as soon as no accept is with the kernel.</summary>
+    public bool Closing { get; set; }
+
+    /// <summary>Opens a socket.</summary>
+    /// <exception cref="ServerException">The kernel refuses.</exception>
+    public static Listener Open(ListenAddress address)
+    {
+        Socket? socket = null;
+        try
+        {
+            socket = address.Path is null ? OpenTcp(address.EndPoint!) : OpenUnix(address.Path);
+            socket.Listen(ServerLimits.Backlog);
+            return new Listener(address, socket);
+        }
+        catch (Exception e) when (e is SocketException or IOException or UnauthorizedAccessException)
+        {
+            socket?.Dispose();
+            throw new ServerException($"{address}: cannot listen: {e.Message}; is another program there, and does the address exist?");
+        }
+    }
+
+    /// <summary>Wakes an accept that is with the kernel.</summary>
+    public void Interrupt() => _ = Libc.Shutdown(Fd, LinuxAbi.SHUT_RDWR);
+
+    /// <summary>Closes the socket and removes its file.</summary>
+    public void Dispose()
+    {
+        _socket.Dispose();
+        if (Address.Path is not null)
+        {
+            File.Delete(Address.Path);
+        }
+    }
+
+    private static Socket OpenTcp(IPEndPoint endPoint)
+    {
+        Socket socket = new(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+        if (endPoint.AddressFamily == AddressFamily.InterNetworkV6)
+        {
+            socket.DualMode = endPoint.Address.Equals(IPAddress.IPv6Any);
+        }
+
+        socket.Bind(endPoint);
+        return socket;
+    }
+
+    /// <summary>A file that a dead server left behind is replaced; one that somebody serves is not.</summary>
+    private static Socket OpenUnix(string path)
+    {
+        UnixDomainSocketEndPoint endPoint = new(path);
+        if (File.Exists(path))
+        {
+            using Socket probe = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            try
+            {
+                probe.Connect(endPoint);
+                throw new IOException("somebody serves this socket");
+            }
+            catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused)
+            {
+                File.Delete(path);
+            }
+        }
+
+        Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Bind(endPoint);
+        if (OperatingSystem.IsLinux())
+        {
+            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        }
+
+        return socket;
+    }
+}
+
+/// <summary>
+/// The sockets of a server. Addresses are asked for as often as exports want them; one socket serves all that it covers. Session thread.
+/// </summary>
+internal sealed class ListenerSet
+{
+    private readonly List<ListenAddress> _wanted = [];
+    private readonly List<Listener> _open = [];
+    private readonly Action<Listener> _opened;
+    private readonly Action<Listener> _dropped;
+
+    /// <summary>Makes an empty set.</summary>
+    /// <param name="opened">A socket listens.</param>
+    /// <param name="dropped">A socket is no longer wanted; whoever takes it closes it.</param>
+    public ListenerSet(Action<Listener> opened, Action<Listener> dropped)
+    {
+        _opened = opened;
+        _dropped = dropped;
+    }
+
+    /// <summary>The sockets that are open.</summary>
+    public IReadOnlyList<Listener> Open => _open;
+
+    /// <summary>Wants an address once more.</summary>
+    /// <exception cref="ServerException">It cannot be had; nothing has changed.</exception>
+    public void Add(ListenAddress address)
+    {
+        if (!_open.Exists(listener => listener.Address.Covers(address)))
+        {
+            OpenFor(address);
+        }
+
+        _wanted.Add(address);
+    }
+
+    /// <summary>Wants an address once less.</summary>
+    public bool Remove(ListenAddress address)
+    {
+        if (!_wanted.Remove(address))
+        {
+            return false;
+        }
+
+        foreach (Listener listener in _open.ToArray())
+        {
+            if (!_wanted.Exists(listener.Address.Covers))
+            {
+                Drop(listener);
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Drops all sockets.</summary>
+    public void Clear()
+    {
+        _wanted.Clear();
+        foreach (Listener listener in _open.ToArray())
+        {
+            Drop(listener);
+        }
+    }
+
+    /// <summary>A socket for every address takes over from those for single ones, which would be in its way.</summary>
+    private void OpenFor(ListenAddress address)
+    {
+        if (_open.Count >= ServerLimits.ListenersMax)
+        {
+            throw new ServerException($"{address}: a server listens on at most {ServerLimits.ListenersMax} addresses");
+        }
+
+        if (address.IsWildcard && _open.Exists(listener => address.Covers(listener.Address)))
+        {
+            throw new ServerException(
+                $"{address}: exports already use single addresses with this port; remove them first, or use another port");
+        }
+
+        Listener listener = Listener.Open(address);
+        _open.Add(listener);
+        _opened(listener);
+    }
+
+    private void Drop(Listener listener)
+    {
+        _open.Remove(listener);
+        _dropped(listener);
+    }
+}

@@ -1,0 +1,142 @@
+using System.Net;
+using System.Net.Sockets;
+using Dst.Core.Wire;
+using Dst.Net.Server;
+
+namespace Dst.Net.Tests;
+
+/// <summary>Who sees which export (N-38, N-39).</summary>
+public sealed class AddressTests
+{
+    [Theory]
+    [InlineData("127.0.0.1", "127.0.0.1:7003")]
+    [InlineData("192.0.2.1:80", "192.0.2.1:80")]
+    [InlineData("[::1]:80", "[::1]:80")]
+    [InlineData("::1", "[::1]:7003")]
+    [InlineData("[::1]", "[::1]:7003")]
+    [InlineData("[::ffff:192.0.2.1]:80", "192.0.2.1:80")]
+    [InlineData("unix:/run/x", "unix:/run/x")]
+    public void Addresses_are_read(string text, string shown)
+    {
+        Assert.True(ListenAddress.TryParse(text, out ListenAddress? address, out string? error), error);
+        Assert.Equal(shown, address.ToString());
+        Assert.True(ListenAddress.TryParse(shown, out ListenAddress? again, out _));
+        Assert.Equal(address, again);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("host:7003")]
+    [InlineData("127.0.0.1:")]
+    [InlineData("127.0.0.1:70000")]
+    [InlineData("unix:relative")]
+    [InlineData("[::1")]
+    public void What_is_no_address_is_refused(string text)
+    {
+        Assert.False(ListenAddress.TryParse(text, out _, out string? error));
+        Assert.NotEmpty(error);
+    }
+
+    [Fact]
+    public void A_list_allows_its_networks_only()
+    {
+        Assert.True(AllowList.TryParse(["192.0.2.0/24", "2001:db8::/32", "198.51.100.7"], out AllowList? list, out string? error), error);
+        Assert.True(list.Allows(IPAddress.Parse("192.0.2.200")));
+        Assert.False(list.Allows(IPAddress.Parse("192.0.3.1")));
+        Assert.True(list.Allows(IPAddress.Parse("2001:db8:5::1")));
+        Assert.True(list.Allows(ListenAddress.Normalise(IPAddress.Parse("::ffff:192.0.2.1"))));
+        Assert.True(list.Allows(IPAddress.Parse("198.51.100.7")));
+        Assert.False(list.Allows(IPAddress.Parse("198.51.100.8")));
+        Assert.False(list.Allows(IPAddress.Loopback));
+        Assert.True(list.Allows(null));
+        Assert.False(AllowList.TryParse(["192.0.2.1/24"], out _, out _));
+        Assert.False(AllowList.TryParse(["::ffff:192.0.2.0/120"], out _, out _));
+        Assert.False(AllowList.TryParse(["everybody"], out _, out _));
+    }
+
+    [Fact]
+    public void A_client_reaches_only_exports_of_the_address_it_came_to()
+    {
+        using TestServer server = new();
+        int port = FreePort();
+        ListenAddress one = Address($"127.0.0.1:{port}");
+        ListenAddress two = Address($"127.0.0.2:{port}");
+        server.Add("mem:1M", server.Settings("a") with { Listen = [one] });
+        server.Add("mem:1M", server.Settings("b") with { Listen = [two] });
+        server.Add("mem:1M", server.Settings("c") with { Listen = [one, two] });
+        Assert.Equal(2, server.Host.Status().Listening.Count);
+        Assert.Equal("ac", Seen(IPAddress.Parse("127.0.0.1")));
+        Assert.Equal("bc", Seen(IPAddress.Parse("127.0.0.2")));
+        server.Host.RemoveExport("b", false, 5_000);
+        Assert.Equal(2, server.Host.Status().Listening.Count);
+        server.Host.RemoveExport("c", false, 5_000);
+        Assert.Single(server.Host.Status().Listening);
+        Assert.Throws<SocketException>(() => ScriptedClient.Connect(new IPEndPoint(IPAddress.Parse("127.0.0.2"), port)));
+
+        string Seen(IPAddress address) => string.Concat(new[] { "a", "b", "c" }.Where(name => Sees(new IPEndPoint(address, port), name)));
+    }
+
+    [Fact]
+    public void A_socket_for_all_addresses_serves_exports_of_single_ones_and_allow_lists_hold()
+    {
+        using TestServer server = new();
+        int port = FreePort();
+        Assert.True(AllowList.TryParse(["127.0.0.1"], out AllowList? onlyOne, out _));
+        Assert.True(AllowList.TryParse(["192.0.2.0/24"], out AllowList? elsewhere, out _));
+        server.Add("mem:1M", server.Settings("all") with { Listen = [Address($"[::]:{port}")], Allow = onlyOne });
+        server.Add("mem:1M", server.Settings("one") with { Listen = [Address($"127.0.0.1:{port}")] });
+        server.Add("mem:1M", server.Settings("far") with { Listen = [Address($"127.0.0.1:{port}")], Allow = elsewhere });
+        Assert.Single(server.Host.Status().Listening);
+        IPEndPoint first = new(IPAddress.Loopback, port);
+        Assert.True(Sees(first, "all"));
+        Assert.True(Sees(first, "one"));
+        Assert.False(Sees(first, "far"));
+        // Comes from 127.0.0.1, too, but to an address that is none of the second's.
+        IPEndPoint second = new(IPAddress.Parse("127.0.0.3"), port);
+        Assert.False(Sees(second, "one"));
+        Assert.False(Sees(new IPEndPoint(IPAddress.IPv6Loopback, port), "one"));
+    }
+
+    [Fact]
+    public void A_wide_address_without_a_list_is_refused_and_so_is_one_in_use()
+    {
+        using TestServer server = new();
+        Assert.Contains("--allow", Refusal($"0.0.0.0:{FreePort()}"), StringComparison.Ordinal);
+        using Socket other = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        other.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        other.Listen();
+        Assert.Contains("cannot listen", Refusal(other.LocalEndPoint!.ToString()!), StringComparison.Ordinal);
+        Assert.Empty(server.Host.Status().Exports);
+        server.Add("mem:1M");
+        Assert.Contains("already", Assert.Throws<ServerException>(() => server.Add("mem:1M")).Message, StringComparison.Ordinal);
+
+        string Refusal(string address) =>
+            Assert.Throws<ServerException>(() => server.Add("mem:1M", server.Settings() with { Listen = [Address(address)] })).Message;
+    }
+
+    private static bool Sees(IPEndPoint endPoint, string export)
+    {
+        using ScriptedClient client = ScriptedClient.Connect(endPoint);
+        client.Greet();
+        Frame answer = client.Attach(export, access: AccessKind.ReadOnly);
+        if (answer.Kind == FrameKind.Error)
+        {
+            Assert.Equal(RefusalCode.UnknownExport, answer.Code);
+        }
+
+        return answer.Kind == FrameKind.AttachOk;
+    }
+
+    private static ListenAddress Address(string text)
+    {
+        Assert.True(ListenAddress.TryParse(text, out ListenAddress? address, out string? error), error);
+        return address;
+    }
+
+    private static int FreePort()
+    {
+        using Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        socket.Bind(new IPEndPoint(IPAddress.Any, 0));
+        return ((IPEndPoint)socket.LocalEndPoint!).Port;
+    }
+}
