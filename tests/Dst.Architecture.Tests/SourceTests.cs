@@ -13,6 +13,7 @@ public sealed partial class SourceTests
     [
         "src/Dst.Core", "src/Dst.IO/Rings", "src/Dst.IO/Measure", "src/Dst.Nodes/Engine", "src/Dst.Nodes/Legs",
         "src/Dst.Nodes/Local", "src/Dst.Nodes/Faults", "src/Dst.Ublk/Queues",
+        "src/Dst.Net/Server/Engine",
     ];
 
     [Fact]

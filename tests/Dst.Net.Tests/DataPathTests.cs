@@ -1,6 +1,7 @@
 using Dst.Core.Requests;
 using Dst.Core.Wire;
 using Dst.Net.Server;
+using Dst.Net.Server.Engine;
 
 namespace Dst.Net.Tests;
 

@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using Dst.Core.Requests;
 using Dst.Core.Wire;
 using Dst.Net.Server;
+using Dst.Net.Server.Engine;
 
 namespace Dst.Net.Tests;
 

@@ -5,10 +5,12 @@ using Dst.Core.Specs;
 using Dst.Core.Volumes;
 using Dst.Core.Wire;
 using Dst.Net.Server;
+using Dst.Net.Server.Engine;
 using Dst.Nodes;
 using Dst.Nodes.Backings;
 using Dst.Nodes.Faults;
 using Dst.Nodes.Local;
+using Dst.Nodes.Marks;
 
 namespace Dst.Net.Tests;
 
@@ -56,7 +58,9 @@ internal sealed class TestServer : IDisposable
     public void Add(string spec, ExportSettings? settings = null, bool readOnly = false) =>
         Host.AddExport(Volume(readOnly, spec), settings ?? Settings());
 
-    public ExportVolume Volume(bool readOnly, params string[] specs)
+    public ExportVolume Volume(bool readOnly, params string[] specs) => Volume(readOnly, null, specs);
+
+    public ExportVolume Volume(bool readOnly, NodeMarks? marks, params string[] specs)
     {
         ExportSignals signals = new();
         List<Node> nodes = [.. specs.Select(spec => Open(spec.Replace("~", _folder, StringComparison.Ordinal), signals))];
@@ -75,7 +79,7 @@ internal sealed class TestServer : IDisposable
         ];
         var options = new GeometryOptions { MaxIoBytes = MaxIoBytes, ReadOnly = readOnly };
         Assert.True(GeometryPlan.TryDerive(properties, options, 2, out GeometryPlan? plan, out string? error), error);
-        return ExportVolume.From(plan, nodes, signals, null);
+        return ExportVolume.From(plan, nodes, signals, marks);
     }
 
     public ExportStatus Status => Host.Status().Exports.Single(export => export.Name == Name);

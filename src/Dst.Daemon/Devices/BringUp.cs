@@ -48,7 +48,8 @@ internal sealed class BringUp(
             process = session?.Process ?? process;
             ControlError? unclean = await UndoAsync(process);
             ControlError error = ErrorOf(e);
-            return new(null, _record, "", error with { Message = error.Message + await FilesLeftAsync(process) }, unclean);
+            ControlError whole = error with { Message = error.Message + await FilesLeftAsync(process) };
+            return new(null, _record, "", whole, unclean);
         }
     }
 

@@ -3,6 +3,7 @@ using Dst.Core.Transactions;
 using Dst.Core.Volumes;
 using Dst.IO.Memory;
 using Dst.IO.Rings;
+using Dst.Net.Server.Engine;
 using Dst.Nodes.Engine;
 
 namespace Dst.Net.Server;
@@ -12,10 +13,11 @@ namespace Dst.Net.Server;
 /// <param name="Volume">What it serves.</param>
 /// <param name="Ledger">What is not flushed yet.</param>
 /// <param name="MemoryBytes">Payload of one engine thread.</param>
+/// <param name="ConnectionsMax">Connections that one engine thread may get.</param>
 /// <param name="ReadOnly">Changes are refused.</param>
 /// <param name="Reported">Wakes the session thread.</param>
 internal sealed record EnginePlan(
-    string Name, ExportVolume Volume, FlushLedger Ledger, long MemoryBytes, bool ReadOnly, Action Reported);
+    string Name, ExportVolume Volume, FlushLedger Ledger, long MemoryBytes, int ConnectionsMax, bool ReadOnly, Action Reported);
 
 /// <summary>
 /// One engine thread of an export: it makes its ring, its end of the volume and its payload memory itself, since all of them belong to the thread that
@@ -132,11 +134,15 @@ internal sealed class EngineThread
     {
         int maxRequestBytes = (int)_plan.Volume.Geometry.MaxRequestBytes;
         int blockMaxBytes = BlockMaxBytes(maxRequestBytes);
-        long payloadBytes = _plan.MemoryBytes - (_plan.MemoryBytes % blockMaxBytes);
+        long connectionBytes = ConnectionBytes(_plan.ConnectionsMax);
+        long payloadBytes = _plan.MemoryBytes - connectionBytes;
+        payloadBytes -= payloadBytes % blockMaxBytes;
         const int Tags = ServerLimits.RequestsPerEngine;
         int legs = Tags * Math.Max(VolumeLimits.RangeLegsMax, _plan.Volume.Nodes.Count);
         uint completions = (uint)(legs + (4 * ServerLimits.ConnectionsMax) + (4 * _plan.Volume.Nodes.Count) + 64);
         using NativeBlock payload = NativeBlock.Allocate(payloadBytes, $"payload of {_plan.Name}", locked: true);
+        using NativeBlock staging = NativeBlock.Allocate(connectionBytes, $"connections of {_plan.Name}", locked: true);
+        var connections = new BuddyArena(staging.Address, connectionBytes, ServerLimits.StagingBytes);
         using var tags = new TagPool(Tags, maxRequestBytes, new BuddyArena(payload.Address, payloadBytes, blockMaxBytes));
         Ring ring = Ring.Create(new RingOptions
         {
@@ -152,7 +158,11 @@ internal sealed class EngineThread
 
         var options = new VolumeQueueOptions(_index, Tags, FirstFileIndex: 0, _plan.ReadOnly);
         using var queue = new VolumeQueue(_loop, _plan.Volume.Map, _plan.Ledger, _plan.Volume.Nodes, options, null);
-        using var engine = new ConnectionEngine(_loop, queue, tags, maxRequestBytes, _orders, Report);
+        using var engine = new ConnectionEngine(
+            _loop,
+            queue,
+            new EngineMemory(tags, connections, maxRequestBytes),
+            new EngineWays(_orders, Report, new LastWords(_plan.Name), TrustDisk));
         queue.Connect(engine);
         _queue = queue;
         _engine = engine;
@@ -165,6 +175,22 @@ internal sealed class EngineThread
     /// <summary>Blocks of an arena hold the longest request and what is received at once.</summary>
     internal static int BlockMaxBytes(int maxRequestBytes) =>
         BuddyArena.BlockBytes(int.Max(maxRequestBytes, ServerLimits.StagingBytes));
+
+    /// <summary>Memory that connections themselves take.</summary>
+    internal static long ConnectionBytes(int connections)
+    {
+        long messages = (long)connections * LiveConnection.MemoryBytes;
+        long stagings = (messages + ServerLimits.StagingBytes - 1) / ServerLimits.StagingBytes;
+        return (stagings + connections) * ServerLimits.StagingBytes;
+    }
+
+    private void TrustDisk()
+    {
+        foreach (Nodes.Node node in _plan.Volume.Nodes)
+        {
+            node.Health?.Trust();
+        }
+    }
 
     private void Report(EngineReport report)
     {

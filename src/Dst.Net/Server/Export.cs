@@ -1,6 +1,7 @@
 using Dst.Core.Sessions;
 using Dst.Core.Transactions;
 using Dst.Core.Wire;
+using Dst.Net.Server.Engine;
 using Dst.Nodes.Health;
 
 namespace Dst.Net.Server;
@@ -43,6 +44,7 @@ public sealed record ExportSettings
 internal sealed class Export : IDisposable
 {
     private readonly ExportVolume _volume;
+    private readonly long _creditBytes;
     private MarkKeeper? _marks;
 
     /// <summary>Makes engine threads that do not run yet.</summary>
@@ -57,7 +59,9 @@ internal sealed class Export : IDisposable
         MemoryBytes = memoryBytes;
         int engines = settings.Engines ?? int.Min(Environment.ProcessorCount, ServerLimits.DefaultEnginesMax);
         var ledger = new FlushLedger(volume.Nodes.Count, engines);
-        var plan = new EnginePlan(settings.Name, volume, ledger, memoryBytes / engines, IsReadOnly, reported);
+        int connections = ConnectionsOfEngine(settings, engines);
+        var plan = new EnginePlan(settings.Name, volume, ledger, memoryBytes / engines, connections, IsReadOnly, reported);
+        _creditBytes = memoryBytes - (engines * EngineThread.ConnectionBytes(connections));
         Engines = [.. Enumerable.Range(0, engines).Select(index => new EngineThread(plan, index))];
     }
 
@@ -85,14 +89,30 @@ internal sealed class Export : IDisposable
     private bool IsReadOnly => (_volume.Geometry.Capabilities & ExportCapabilities.ReadOnly) != ExportCapabilities.None;
 
     /// <summary>A node has lost writes (S-24). Any thread.</summary>
-    public bool IsPoisoned => _volume.Nodes.Any(node => node.Health is { State: not NodeHealthState.Live });
+    public bool IsPoisoned
+    {
+        get
+        {
+            for (int i = 0; i < _volume.Nodes.Count; i++)
+            {
+                // A node that is trusted for one flush has its mark still.
+                if (_volume.Nodes[i].Health is { State: not NodeHealthState.Live } || _volume.Marks?[i].IsPoisoned == true)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
 
     /// <summary>Starts the engine threads and the keeper of marks. The control thread that makes the export.</summary>
     /// <param name="record">What is on disk about it.</param>
     /// <param name="bootId">Of the process.</param>
+    /// <param name="log">Told when a mark cannot be written.</param>
     /// <param name="poisonChanged">Called on any thread when a mark was set or taken away.</param>
     /// <exception cref="ServerException">It cannot serve; everything was undone.</exception>
-    public void Start(in HoldRecord record, ulong bootId, Action poisonChanged)
+    public void Start(in HoldRecord record, ulong bootId, Action<string> log, Action poisonChanged)
     {
         for (int i = 0; i < Engines.Length; i++)
         {
@@ -102,7 +122,7 @@ internal sealed class Export : IDisposable
             }
         }
 
-        _marks = _volume.Marks is null ? null : new MarkKeeper(_volume.Marks);
+        _marks = _volume.Marks is null ? null : new MarkKeeper(_volume.Marks, line => log($"export {Settings.Name}: {line}"));
         _volume.Signals.Connect(WakeEngines, () => _marks?.Signal());
         _marks?.Start([.. _volume.Nodes.Select(node => node.Health)], () =>
         {
@@ -170,10 +190,12 @@ internal sealed class Export : IDisposable
         _volume.Dispose();
     }
 
-    /// <summary>
-    /// What credits may be given out: blocks are powers of two, so data may take up to twice its length; connections take some for themselves.
-    /// </summary>
-    private long CreditBytes => long.Max(MemoryBytes / 2, Geometry.MaxRequestBytes);
+    /// <summary>What credits may be given out: blocks are powers of two, so data may take up to twice its length.</summary>
+    private long CreditBytes => long.Max(_creditBytes / 2, Geometry.MaxRequestBytes);
+
+    /// <summary>Connections of one engine thread when all that the export allows are there, and some that are on their way out.</summary>
+    internal static int ConnectionsOfEngine(ExportSettings settings, int engines) =>
+        ((settings.ConnectionsMax + settings.ReadersMax + engines - 1) / engines) + ServerLimits.LeavingMax;
 
     private static bool StopEngines(ReadOnlySpan<EngineThread> engines, int timeoutMs)
     {

@@ -2,6 +2,7 @@ using System.Net;
 using System.Runtime.InteropServices;
 using Dst.Core.Sessions;
 using Dst.Core.Wire;
+using Dst.Net.Server.Engine;
 
 namespace Dst.Net.Server;
 

@@ -317,7 +317,7 @@ public sealed class ServerHost : IDisposable
             memoryBytes = TakeMemory(volume, settings, engines);
             Export made = new(settings, volume, memoryBytes, _sessions.Wake);
             export = made;
-            made.Start(in record, BootId, () => _sessions.Post(() => SessionThread.OnPoisonChanged(made)));
+            made.Start(in record, BootId, _options.Log, () => _sessions.Post(() => SessionThread.OnPoisonChanged(made)));
             _sessions.Ask(() => _sessions.AddExport(made));
             return made;
         }
@@ -342,7 +342,8 @@ public sealed class ServerHost : IDisposable
     private long TakeMemory(ExportVolume volume, ExportSettings settings, int engines)
     {
         int blockBytes = EngineThread.BlockMaxBytes((int)volume.Geometry.MaxRequestBytes);
-        long leastBytes = (long)BlocksPerEngineMin * blockBytes * engines;
+        long connectionBytes = EngineThread.ConnectionBytes(Export.ConnectionsOfEngine(settings, engines));
+        long leastBytes = engines * ((BlocksPerEngineMin * (long)blockBytes) + connectionBytes);
         lock (_lock)
         {
             long freeBytes = _options.MemoryBytes - _usedBytes;
@@ -355,7 +356,6 @@ public sealed class ServerHost : IDisposable
                     + $"it would have {long.Min(wantedBytes, freeBytes)}; raise --memory of the server or use fewer engine threads");
             }
 
-            wantedBytes -= wantedBytes % ((long)blockBytes * engines);
             _usedBytes += wantedBytes;
             return wantedBytes;
         }

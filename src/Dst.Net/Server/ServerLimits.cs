@@ -33,6 +33,9 @@ public static class ServerLimits
     /// <summary>Requests of all connections of one engine thread that are worked on at once.</summary>
     public const int RequestsPerEngine = 1024;
 
+    /// <summary>Connections of an engine thread that still close while their successors are there already.</summary>
+    public const int LeavingMax = 16;
+
     /// <summary>What is received in one go before it is looked at.</summary>
     public const int StagingBytes = 64 * 1024;
 

@@ -1,4 +1,5 @@
 using Dst.Core.Wire;
+using Dst.Net.Server.Engine;
 using Dst.Nodes.Engine;
 
 namespace Dst.Net.Server;

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Security.Cryptography;
 using Dst.Core.Sessions;
 using Dst.Core.Wire;
+using Dst.Net.Server.Engine;
 
 namespace Dst.Net.Server;
 

@@ -1,5 +1,6 @@
 using Dst.Core.Sessions;
 using Dst.Core.Wire;
+using Dst.Net.Server.Engine;
 
 namespace Dst.Net.Server;
 

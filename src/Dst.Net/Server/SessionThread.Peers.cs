@@ -4,6 +4,7 @@ using Dst.Core.Sessions;
 using Dst.Core.Wire;
 using Dst.Interop;
 using Dst.IO.Rings;
+using Dst.Net.Server.Engine;
 
 namespace Dst.Net.Server;
 
@@ -134,9 +135,12 @@ internal sealed unsafe partial class SessionThread
     /// <summary>Says why, if that takes no time, and closes.</summary>
     private static void Turn(int fd, RefusalCode code)
     {
-        byte* frame = stackalloc byte[WireLimits.ControlFrameMaxBytes];
-        int length = LastWords.Write(code, new Span<byte>(frame, WireLimits.ControlFrameMaxBytes));
-        _ = Libc.Send(fd, frame, (nuint)length, LinuxAbi.MSG_DONTWAIT | LinuxAbi.MSG_NOSIGNAL);
+        byte[] frame = LastWords.OfServer.For(code);
+        fixed (byte* first = frame)
+        {
+            _ = Libc.Send(fd, first, (nuint)frame.Length, LinuxAbi.MSG_DONTWAIT | LinuxAbi.MSG_NOSIGNAL);
+        }
+
         _ = Libc.Close(fd);
     }
 
@@ -377,7 +381,12 @@ internal sealed unsafe partial class SessionThread
         if (peer.Live is { } live)
         {
             Forget(peer);
-            peer.Engine!.Tell(new EngineOrder(EngineOrderKind.Close, live) { Code = code });
+            Span<byte> frame = stackalloc byte[WireLimits.ControlFrameMaxBytes];
+            peer.Engine!.Tell(new EngineOrder(EngineOrderKind.Close, live)
+            {
+                Code = code,
+                Frame = code == RefusalCode.None ? null : frame[..WriteRefusal(code, export, frame)].ToArray(),
+            });
             return;
         }
 
@@ -396,11 +405,23 @@ internal sealed unsafe partial class SessionThread
         if (code != RefusalCode.None)
         {
             Span<byte> room = RoomOf(peer);
-            Commit(peer, export is null ? LastWords.Write(code, room) : export.Session.WriteRefusal(code, room));
+            Commit(peer, WriteRefusal(code, export, room));
         }
 
         BeginEnd(peer);
         Forget(peer);
+    }
+
+    private static int WriteRefusal(RefusalCode code, Export? export, Span<byte> frame)
+    {
+        if (export is not null)
+        {
+            return export.Session.WriteRefusal(code, frame);
+        }
+
+        byte[] made = LastWords.OfServer.For(code);
+        made.CopyTo(frame);
+        return made.Length;
     }
 
     private void BeginEnd(Peer peer)

@@ -3,6 +3,7 @@ using Dst.Core.Sessions;
 using Dst.Core.Wire;
 using Dst.Interop;
 using Dst.IO.Rings;
+using Dst.Net.Server.Engine;
 
 namespace Dst.Net.Server;
 

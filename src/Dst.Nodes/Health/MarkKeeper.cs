@@ -139,7 +139,10 @@ public sealed class MarkKeeper : IDisposable
     {
         for (int i = 0; i < _nodes.Length; i++)
         {
-            if ((nodeIndex is null || nodeIndex == i) && _nodes[i] is { State: NodeHealthState.Poisoned } node)
+            // A node that is trusted again still has its mark.
+            if ((nodeIndex is null || nodeIndex == i)
+                && _nodes[i] is { } node
+                && (node.State == NodeHealthState.Poisoned || _marks[i].IsPoisoned))
             {
                 int error = _marks.Clear(i);
                 if (error < 0)

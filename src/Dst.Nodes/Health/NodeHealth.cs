@@ -44,6 +44,13 @@ public sealed class NodeHealth(Action keeperSignal)
         }
     }
 
+    /// <summary>
+    /// Whoever kept everything since the last good flush has sent it again: the next flush may be believed, for it covers all of that. The durable mark
+    /// stays until that flush went well and the keeper was told to clear it (S-24). Queue thread.
+    /// </summary>
+    public void Trust() =>
+        Interlocked.CompareExchange(ref _state, (int)NodeHealthState.Live, (int)NodeHealthState.Poisoned);
+
     /// <summary>The mark is durable, or was found at start. Keeper thread.</summary>
     internal void SetPoisoned(int errno)
     {

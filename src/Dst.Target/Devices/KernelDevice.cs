@@ -111,7 +111,7 @@ internal sealed class KernelDevice : IDisposable
         int id = _id;
         _id = -1;
         // Under this number there may be another device by now, when somebody else deleted ours (D-03).
-        if (id >= 0 && _control.TryGetInfo(id) is { IsDst: true } info && info.MakerPid == Environment.ProcessId)
+        if (id >= 0 && _control.TryGetInfo(id) is { IsDst: true } info && info.Maker == UblkMaker.Self)
         {
             _control.Delete(id);
         }

@@ -109,7 +109,8 @@ internal static class HelperVerbs
             case DeviceVerdict.Foreign:
                 return Complain(Busy, $"ublk device {id} is not DST's; it is left alone");
             case DeviceVerdict.Served:
-                return Complain(Busy, $"ublk device {id} belongs to process {info.Maker.Pid}, which lives; it is left alone");
+                return Complain(
+                    Busy, $"ublk device {id} belongs to process {info.Maker.Pid}, which lives; it is left alone");
             case DeviceVerdict.Ending:
                 return Complain(
                     NotYet,

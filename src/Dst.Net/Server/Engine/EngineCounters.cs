@@ -1,4 +1,4 @@
-namespace Dst.Net.Server;
+namespace Dst.Net.Server.Engine;
 
 /// <summary>What an engine thread counts beside the engine's own counters of requests.</summary>
 public enum NetCounter

@@ -2,7 +2,7 @@ using Dst.Core;
 using Dst.Core.Wire;
 using Dst.IO.Memory;
 
-namespace Dst.Net.Server;
+namespace Dst.Net.Server.Engine;
 
 /// <summary>One request from its header until its reply has left.</summary>
 internal struct RequestTag

@@ -1,8 +1,7 @@
 using Dst.Core.Sessions;
-using Dst.Core.Wire;
 using Dst.Interop;
 
-namespace Dst.Net.Server;
+namespace Dst.Net.Server.Engine;
 
 /// <summary>How far the life of a connection on its engine thread is.</summary>
 internal enum LiveState
@@ -145,8 +144,8 @@ internal sealed unsafe class LiveConnection(int fd, ServerLane lane, long id, st
     /// <summary>Epoch of that GOODBYE.</summary>
     public ulong GoodbyeEpoch;
 
-    /// <summary>Code of the ERROR that ends it; None for none.</summary>
-    public RefusalCode LastCode;
+    /// <summary>The ERROR that ends it, a whole frame; empty for none.</summary>
+    public byte[] LastFrame = [];
 
     /// <summary>The send that is with the kernel is the last one.</summary>
     public bool LastFrameSent;

@@ -4,7 +4,7 @@ using Dst.Core.Wire;
 using Dst.Interop;
 using Dst.IO.Rings;
 
-namespace Dst.Net.Server;
+namespace Dst.Net.Server.Engine;
 
 /// <summary>
 /// Receiving. Bytes come into the staging of their connection; every whole frame in it is taken at once. Only a long write's data goes past
@@ -191,7 +191,13 @@ internal sealed unsafe partial class ConnectionEngine
         // A length beyond the export's is the lane's to refuse; no memory is looked for.
         bool hasData = header.Operation is Operation.Read or Operation.Write;
         int dataBytes = hasData && header.LengthBytes <= (ulong)_maxRequestBytes ? (int)header.LengthBytes : 0;
-        int tag = MayTake(connection) ? _tags.Take(connection, dataBytes) : -1;
+        int tag = -1;
+        if (MayTake(connection))
+        {
+            tag = _roomIsShort ? -1 : _tags.Take(connection, dataBytes);
+            _roomIsShort |= tag < 0;
+        }
+
         if (tag < 0)
         {
             return Parsed.NeedsRoom;
@@ -202,6 +208,11 @@ internal sealed unsafe partial class ConnectionEngine
         LaneVerdict verdict = connection.Lane.OnHeader(in header);
         if (verdict.Action != LaneAction.ReceiveBody)
         {
+            if (verdict.Action == LaneAction.Run && (header.Flags & FrameFlags.Replayed) != FrameFlags.None)
+            {
+                _trustDisk();
+            }
+
             CountUnlessRun(in verdict);
             Follow(connection, tag, in verdict);
             return verdict.Action == LaneAction.Close ? Parsed.Ended : Parsed.Frame;
@@ -263,10 +274,16 @@ internal sealed unsafe partial class ConnectionEngine
         connection.StagingEnd = rest;
     }
 
+    /// <summary>The connection waits, behind all that wait already.</summary>
     private void Starve(LiveConnection connection)
     {
         Counters.Add(NetCounter.Starved);
         connection.Starved = true;
+        Append(connection);
+    }
+
+    private void Append(LiveConnection connection)
+    {
         connection.NextStarved = null;
         if (_lastStarved is null)
         {
@@ -280,20 +297,32 @@ internal sealed unsafe partial class ConnectionEngine
         _lastStarved = connection;
     }
 
-    /// <summary>Reads on where room was missing, each connection at most once in a turn, the longest waiting first.</summary>
+    /// <summary>
+    /// Reads on where room was missing, the longest waiting first. While one waits for room nobody takes any before it: so memory empties until
+    /// even the longest request fits, whatever short ones others send.
+    /// </summary>
     private void FeedStarved()
     {
         LiveConnection? next = _firstStarved;
         _firstStarved = null;
         _lastStarved = null;
+        _roomIsShort = false;
         while (next is not null)
         {
             LiveConnection connection = next;
             next = connection.NextStarved;
             connection.NextStarved = null;
-            connection.Starved = false;
-            if (connection.State <= LiveState.Leaving)
+            if (connection.State > LiveState.Leaving)
             {
+                connection.Starved = false;
+            }
+            else if (_roomIsShort || !MayTake(connection))
+            {
+                Append(connection);
+            }
+            else
+            {
+                connection.Starved = false;
                 Read(connection);
             }
         }

@@ -3,7 +3,7 @@ using Dst.Core.Sessions;
 using Dst.Core.Wire;
 using Dst.Interop;
 
-namespace Dst.Net.Server;
+namespace Dst.Net.Server.Engine;
 
 /// <summary>How connections come and go, and what time does to them.</summary>
 internal sealed unsafe partial class ConnectionEngine
@@ -13,8 +13,8 @@ internal sealed unsafe partial class ConnectionEngine
         int index = Array.IndexOf(_connections, null);
         Must.Be(index >= 0, $"an engine gets more than {ServerLimits.ConnectionsMax} connections");
         connection.Index = index;
-        connection.Memory = _tags.Arena.Take(LiveConnection.MemoryBytes);
-        connection.Staging = _tags.Arena.Take(ServerLimits.StagingBytes);
+        connection.Memory = _connectionMemory.Take(LiveConnection.MemoryBytes);
+        connection.Staging = _connectionMemory.Take(ServerLimits.StagingBytes);
         _connections[index] = connection;
         _connectionCount++;
         connection.Timers = new LaneTimers(pings: true, NowMs);
@@ -39,7 +39,7 @@ internal sealed unsafe partial class ConnectionEngine
     }
 
     /// <summary>No more requests, no more replies: one last frame, or none, and then the end.</summary>
-    private void BeginClose(LiveConnection connection, RefusalCode code)
+    private void BeginClose(LiveConnection connection, RefusalCode code, byte[]? frame = null)
     {
         if (connection.State is LiveState.New || connection.State >= LiveState.Closing)
         {
@@ -48,7 +48,7 @@ internal sealed unsafe partial class ConnectionEngine
 
         connection.Lane.Detach();
         connection.State = LiveState.Closing;
-        connection.LastCode = code;
+        connection.LastFrame = frame ?? _lastWords.For(code);
         connection.EndsWithGoodbye = false;
         connection.DeadlineMs = NowMs + ServerLimits.LingerMs;
         DropWaiting(connection);
@@ -187,12 +187,12 @@ internal sealed unsafe partial class ConnectionEngine
         GiveList(ref connection.FirstSent);
         if (connection.Memory != 0)
         {
-            _tags.Arena.Give(connection.Memory, LiveConnection.MemoryBytes);
+            _connectionMemory.Give(connection.Memory, LiveConnection.MemoryBytes);
         }
 
         if (connection.Staging != 0)
         {
-            _tags.Arena.Give(connection.Staging, ServerLimits.StagingBytes);
+            _connectionMemory.Give(connection.Staging, ServerLimits.StagingBytes);
         }
 
         connection.Memory = connection.Staging = 0;

@@ -2,7 +2,7 @@ using Dst.Core.Wire;
 using Dst.Interop;
 using Dst.IO.Rings;
 
-namespace Dst.Net.Server;
+namespace Dst.Net.Server.Engine;
 
 /// <summary>
 /// Sending. Replies wait in a list until the end of the turn; then one send takes all of them along, small frames first. One send of a
@@ -156,9 +156,10 @@ internal sealed unsafe partial class ConnectionEngine
         {
             length = MessageCodec.WritePlain(FrameKind.Goodbye, connection.GoodbyeEpoch, 0, connection.Frames);
         }
-        else if (connection.LastCode != RefusalCode.None)
+        else
         {
-            length = LastWords.Write(connection.LastCode, connection.Frames);
+            connection.LastFrame.CopyTo(connection.Frames);
+            length = connection.LastFrame.Length;
         }
 
         int count = 0;

@@ -1,9 +1,10 @@
 using Dst.Core.Requests;
 using Dst.Core.Sessions;
 using Dst.Core.Wire;
+using Dst.IO.Memory;
 using Dst.IO.Rings;
 
-namespace Dst.Net.Server;
+namespace Dst.Net.Server.Engine;
 
 /// <summary>
 /// The data path of the connections of one engine thread: receive, check, disk, reply, all on one ring, so that no request changes its thread.
@@ -17,6 +18,9 @@ internal sealed unsafe partial class ConnectionEngine : IRequestCompletion, IRin
     private readonly RingLoop _loop;
     private readonly IRequestHandler _disk;
     private readonly TagPool _tags;
+    private readonly BuddyArena _connectionMemory;
+    private readonly LastWords _lastWords;
+    private readonly Action _trustDisk;
     private readonly SpscRing<EngineOrder> _orders;
     private readonly Action<EngineReport> _report;
     private readonly LoopTicker _ticker;
@@ -28,30 +32,26 @@ internal sealed unsafe partial class ConnectionEngine : IRequestCompletion, IRin
     private int _dirtyCount;
     private LiveConnection? _firstStarved;
     private LiveConnection? _lastStarved;
+    private bool _roomIsShort;
     private bool _stopping;
     private long _nowTicks;
 
     /// <summary>Makes an engine without connections. Engine thread, before its loop runs.</summary>
     /// <param name="loop">The thread's loop.</param>
     /// <param name="disk">Where requests go; its results come back to this object.</param>
-    /// <param name="tags">Requests and their memory.</param>
-    /// <param name="maxRequestBytes">Longest read or write of the export.</param>
-    /// <param name="orders">From the session thread.</param>
-    /// <param name="report">To the session thread; must not block.</param>
-    public ConnectionEngine(
-        RingLoop loop,
-        IRequestHandler disk,
-        TagPool tags,
-        int maxRequestBytes,
-        SpscRing<EngineOrder> orders,
-        Action<EngineReport> report)
+    /// <param name="memory">Requests and the memory of everything.</param>
+    /// <param name="ways">To and from the session thread.</param>
+    public ConnectionEngine(RingLoop loop, IRequestHandler disk, in EngineMemory memory, in EngineWays ways)
     {
         _loop = loop;
         _disk = disk;
-        _tags = tags;
-        _maxRequestBytes = maxRequestBytes;
-        _orders = orders;
-        _report = report;
+        _tags = memory.Tags;
+        _connectionMemory = memory.Connections;
+        _maxRequestBytes = memory.MaxRequestBytes;
+        _lastWords = ways.LastWords;
+        _trustDisk = ways.TrustDisk;
+        _orders = ways.Orders;
+        _report = ways.Report;
         _client = loop.Add(this);
         _ticker = new LoopTicker(loop, ServerLimits.TickMs, OnTick);
         loop.AtTurnEnd(this);
@@ -134,7 +134,7 @@ internal sealed unsafe partial class ConnectionEngine : IRequestCompletion, IRin
                 Adopt(order.Connection!);
                 break;
             case EngineOrderKind.Close:
-                BeginClose(order.Connection!, order.Code);
+                BeginClose(order.Connection!, order.Code, order.Frame);
                 break;
             case EngineOrderKind.Goodbye:
                 BeginGoodbye(order.Connection!, order.Epoch);
@@ -221,3 +221,17 @@ internal sealed unsafe partial class ConnectionEngine : IRequestCompletion, IRin
         }
     }
 }
+
+/// <summary>What an engine works in; all of it is there from the start (S-31).</summary>
+/// <param name="Tags">Requests and their data.</param>
+/// <param name="Connections">Staging and messages of connections: apart, so that no number of them takes the room of data.</param>
+/// <param name="MaxRequestBytes">Longest read or write of the export.</param>
+internal readonly record struct EngineMemory(TagPool Tags, BuddyArena Connections, int MaxRequestBytes);
+
+/// <summary>How an engine and the world around it reach one another.</summary>
+/// <param name="Orders">From the session thread.</param>
+/// <param name="Report">To the session thread; does not block.</param>
+/// <param name="LastWords">Refusals of the export.</param>
+/// <param name="TrustDisk">Lets one flush through to nodes that have lost writes, because all of these were sent again (S-24).</param>
+internal readonly record struct EngineWays(
+    SpscRing<EngineOrder> Orders, Action<EngineReport> Report, LastWords LastWords, Action TrustDisk);

@@ -1,6 +1,6 @@
 using Dst.Core.Wire;
 
-namespace Dst.Net.Server;
+namespace Dst.Net.Server.Engine;
 
 /// <summary>What the session thread tells an engine thread.</summary>
 internal enum EngineOrderKind
@@ -28,6 +28,9 @@ internal readonly record struct EngineOrder(EngineOrderKind Kind, LiveConnection
 {
     /// <summary>With Close: why. None closes without a word.</summary>
     public RefusalCode Code { get; init; }
+
+    /// <summary>With Close: the ERROR to send, a whole frame; null for one that says no more than the code.</summary>
+    public byte[]? Frame { get; init; }
 
     /// <summary>With Goodbye: the epoch that the frame names.</summary>
     public ulong Epoch { get; init; }
