@@ -19,7 +19,7 @@ public sealed class NodeSet(NodeFactory factory)
     /// <param name="specs">What to open, in the order of the map.</param>
     /// <param name="readOnly">None of them is written.</param>
     /// <param name="known">What the nodes were when the volume was made; null for a new one.</param>
-    /// <param name="isDst">Says of a ublk id whether it is a DST device (U-28).</param>
+    /// <param name="isDst">Says of a ublk id whether it is a DST device; null takes every one for it (U-28).</param>
     /// <param name="events">Told of progress and waiting.</param>
     /// <param name="cancellation">Gives up.</param>
     /// <exception cref="ControlException">One cannot be used; the open ones stay until <see cref="Close"/>.</exception>
@@ -27,7 +27,7 @@ public sealed class NodeSet(NodeFactory factory)
         IReadOnlyList<string> specs,
         bool readOnly,
         IReadOnlyList<NodeGeometry>? known,
-        Func<int, bool> isDst,
+        Func<int, bool>? isDst,
         IBackingEvents events,
         CancellationToken cancellation)
     {
@@ -49,6 +49,14 @@ public sealed class NodeSet(NodeFactory factory)
 
     /// <summary>Removes the files that were made: the volume does not come to be.</summary>
     public void RemoveCreated() => factory.RemoveCreated();
+
+    /// <summary>Gives the nodes to a new owner, who closes them.</summary>
+    public IReadOnlyList<Node> Release()
+    {
+        Node[] nodes = [.. _nodes];
+        _nodes.Clear();
+        return nodes;
+    }
 
     /// <summary>Closes every node. After every queue has ended.</summary>
     public void Close()
