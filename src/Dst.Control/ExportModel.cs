@@ -28,11 +28,11 @@ public sealed record ExportRequest
     /// <summary>What an acknowledgement means.</summary>
     public ExportCache Cache { get; init; }
 
-    /// <summary>Addresses, ADDR:PORT or unix:/PATH; none for loopback with the usual port.</summary>
-    public IReadOnlyList<string> Listen { get; init; } = [];
+    /// <summary>Addresses, ADDR:PORT or unix:/PATH; null for loopback with the usual port.</summary>
+    public IReadOnlyList<string>? Listen { get; init; }
 
-    /// <summary>Networks of clients in CIDR notation; none for loopback only.</summary>
-    public IReadOnlyList<string> Allow { get; init; } = [];
+    /// <summary>Networks of clients in CIDR notation; null for loopback only.</summary>
+    public IReadOnlyList<string>? Allow { get; init; }
 
     /// <summary>Logical block size: 512 or 4096.</summary>
     public int? BlockSizeBytes { get; init; }

@@ -16,11 +16,13 @@ public sealed record AddressRules(IReadOnlyList<ListenAddress> Listen, AllowList
 
     /// <summary>Reads what an operator wrote. Without addresses it is loopback with the usual port.</summary>
     /// <param name="name">The export, for messages.</param>
-    /// <param name="listen">Addresses.</param>
-    /// <param name="allow">Networks.</param>
+    /// <param name="listen">Addresses; null for none.</param>
+    /// <param name="allow">Networks; null for none.</param>
     /// <exception cref="ControlException">One is wrong, or other machines could come in and none is allowed.</exception>
-    public static AddressRules Check(string name, IReadOnlyList<string> listen, IReadOnlyList<string> allow)
+    public static AddressRules Check(string name, IReadOnlyList<string>? listen, IReadOnlyList<string>? allow)
     {
+        listen ??= [];
+        allow ??= [];
         if (listen.Count > ListenMax || allow.Count > AllowMax)
         {
             throw Usage(

@@ -144,8 +144,8 @@ internal sealed partial class ExportWorker
     }
 
     private static string? UserOf(ServedExport served) =>
-        served.Held ? $"held by {(served.Holder.Length > 0 ? served.Holder : "a client")}"
-        : served.Peers.Count > 0 ? $"read by {string.Join(", ", served.Peers)}"
+        served.Held ? $"held by {(served.Holder is { Length: > 0 } ? served.Holder : "a client")}"
+        : served.Peers is { Count: > 0 } ? $"read by {string.Join(", ", served.Peers)}"
         : null;
 
     // A removal that was refused must not end the tries to bring the export back.
