@@ -22,4 +22,12 @@ namespace Dst.Control;
 [JsonSerializable(typeof(TargetHello))]
 [JsonSerializable(typeof(TargetRequest))]
 [JsonSerializable(typeof(TargetReply))]
+[JsonSerializable(typeof(ExportRequest))]
+[JsonSerializable(typeof(ExportRecord))]
+[JsonSerializable(typeof(ExportLayout))]
+[JsonSerializable(typeof(ExportStatus))]
+[JsonSerializable(typeof(ExportStatus[]))]
+[JsonSerializable(typeof(ServerHello))]
+[JsonSerializable(typeof(ServerRequest))]
+[JsonSerializable(typeof(ServerReply))]
 public sealed partial class ControlJson : JsonSerializerContext;

@@ -35,6 +35,18 @@ public sealed class RunDirectory(string path)
 
     /// <summary>Status tree of one device.</summary>
     public string Device(string name) => $"{Devices}/{name}";
+
+    /// <summary>Control socket of the server of exports.</summary>
+    public string ServerSocket => $"{Path}/server.sock";
+
+    /// <summary>Status tree of the server of exports.</summary>
+    public string Server => $"{Path}/server";
+
+    /// <summary>Folder of the exports' status trees.</summary>
+    public string Exports => $"{Path}/exports";
+
+    /// <summary>Status tree of one export.</summary>
+    public string Export(string name) => $"{Exports}/{name}";
 }
 
 /// <summary>Names under the state directory (default /var/lib/dst), which outlive the host's boot (D-06).</summary>
@@ -61,4 +73,16 @@ public sealed class StateDirectory(string path)
 
     /// <summary>Error marks of one device's nodes, written by its target (C-16).</summary>
     public string DeviceMarks(string name) => $"{Devices}/{name}.marks";
+
+    /// <summary>Folder of what is kept of exports.</summary>
+    public string Exports => $"{Path}/exports";
+
+    /// <summary>Record of one export.</summary>
+    public string ExportRecord(string name) => $"{Exports}/{name}.json";
+
+    /// <summary>Error marks of one export's nodes, written by the server (C-16).</summary>
+    public string ExportMarks(string name) => $"{Exports}/{name}.marks";
+
+    /// <summary>Who holds the export, written by the server (S-03).</summary>
+    public string ExportHold(string name) => $"{Exports}/{name}.hold";
 }

@@ -61,6 +61,36 @@ public static class StatusTree
     /// <summary>First byte of the volume that a node holds.</summary>
     public const string NodeStart = "start";
 
+    /// <summary>Identity of an export, as UUID.</summary>
+    public const string Identity = "identity";
+
+    /// <summary>write-through or write-back.</summary>
+    public const string Cache = "cache";
+
+    /// <summary>Epoch of an export's running session; 0 without.</summary>
+    public const string Epoch = "epoch";
+
+    /// <summary>1 while a device holds an export, else 0.</summary>
+    public const string Held = "held";
+
+    /// <summary>The device that holds an export, or held it last.</summary>
+    public const string Holder = "holder";
+
+    /// <summary>Connections of an export, or of the server.</summary>
+    public const string Connections = "connections";
+
+    /// <summary>Bytes that an export received and sent on its connections, headers included.</summary>
+    public const string NetReceived = "net_received_bytes", NetSent = "net_sent_bytes";
+
+    /// <summary>Addresses that the server listens on, separated by blanks.</summary>
+    public const string Addresses = "addresses";
+
+    /// <summary>What the server lacks; empty when nothing.</summary>
+    public const string Warning = "warning";
+
+    /// <summary>Lines about peers that the server's log was spared.</summary>
+    public const string SuppressedLines = "suppressed_log_lines";
+
     /// <summary>Why a node is in its state; absent or empty when there is nothing to say.</summary>
     public const string NodeReason = "reason";
 }

@@ -3,6 +3,7 @@ using System.Text;
 using Dst.Control;
 using Dst.Daemon.Api;
 using Dst.Daemon.Devices;
+using Dst.Daemon.Exports;
 using Dst.Daemon.Kernel;
 using Dst.Daemon.Logging;
 using Dst.Daemon.Store;
@@ -32,9 +33,11 @@ internal sealed class DaemonHost : IAsyncDisposable
     private readonly List<InstanceLock> _locks;
     private readonly WebApplication _app;
     private readonly DeviceManager _manager;
+    private readonly ExportManager _exports;
 
-    private DaemonHost(List<InstanceLock> locks, WebApplication app, DeviceManager manager)
+    private DaemonHost(List<InstanceLock> locks, WebApplication app, DeviceManager manager, ExportManager exports)
     {
+        _exports = exports;
         _locks = locks;
         _app = app;
         _manager = manager;
@@ -58,17 +61,23 @@ internal sealed class DaemonHost : IAsyncDisposable
         {
             app = Build(options, logger);
             ILogger log = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger("dstd");
-            DeviceManager manager = new(new DeviceServices(options, new RecordStore(options.State), log));
+            NameSpace names = new();
+            DeviceManager manager = new(
+                new DeviceServices(options, RecordStores.Devices(options.State), log), names);
+            ExportManager exports = new(options, RecordStores.Exports(options.State), names, log);
             DaemonInfo info = new(
                 Version, DeviceApi.Version, Environment.ProcessId, options.Run.Path, options.State.Path);
             DeviceApi api = new(manager, info, log);
             api.Map(app);
+            new ExportApi(exports).Map(app);
             app.Lifetime.ApplicationStopping.Register(manager.BeginStop);
+            app.Lifetime.ApplicationStopping.Register(exports.BeginStop);
             await BindAsync(app, options.Run.DaemonSocket);
             manager.Start();
+            exports.Start();
             api.Open();
             log.Serving(Version, options.Run.DaemonSocket, options.State.Path);
-            return new(locks, app, manager);
+            return new(locks, app, manager, exports);
         }
         catch
         {
@@ -89,22 +98,24 @@ internal sealed class DaemonHost : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _manager.BeginStop();
+        _exports.BeginStop();
         await _app.StopAsync();
-        await _manager.StopAsync();
+        await Task.WhenAll(_manager.StopAsync(), _exports.StopAsync());
         await _app.DisposeAsync();
         _manager.Dispose();
+        _exports.Dispose();
         _locks.ForEach(each => each.Dispose());
     }
 
     private static void CheckSocketPath(RunDirectory run)
     {
         if (!Path.IsPathRooted(run.Path)
-            || Encoding.UTF8.GetByteCount(run.DaemonSocket) > RunDirectory.MaxSocketPathBytes)
+            || Encoding.UTF8.GetByteCount(run.ServerSocket) > RunDirectory.MaxSocketPathBytes)
         {
             throw new ControlException(
                 ControlErrorCode.Usage,
                 $"run directory {run.Path}: must be absolute, "
-                + $"and {run.DaemonSocket} at most {RunDirectory.MaxSocketPathBytes} bytes");
+                + $"and {run.ServerSocket} at most {RunDirectory.MaxSocketPathBytes} bytes");
         }
     }
 
@@ -115,6 +126,7 @@ internal sealed class DaemonHost : IAsyncDisposable
         MakeDirectory(options.Run.Targets, OwnerOnly);
         MakeDirectory(options.State.Path, OwnerOnly);
         MakeDirectory(options.State.Devices, OwnerOnly);
+        MakeDirectory(options.State.Exports, OwnerOnly);
     }
 
     private static void MakeDirectory(string path, UnixFileMode mode)

@@ -14,6 +14,9 @@ internal sealed record DaemonOptions
     /// <summary>The program that serves one device and knows the helper verbs.</summary>
     public string TargetBinary { get; init; } = Path.Combine(AppContext.BaseDirectory, "dst-target");
 
+    /// <summary>The program that serves all exports.</summary>
+    public string ServerBinary { get; init; } = Path.Combine(AppContext.BaseDirectory, "dst-server");
+
     /// <summary>The program that reads kernel attributes for the daemon: dstd itself.</summary>
     public string SelfBinary { get; init; } = Path.Combine(AppContext.BaseDirectory, "dstd");
 
@@ -75,6 +78,15 @@ internal sealed record Timing
 
     /// <summary>Longest pause between two tries to bring a device back.</summary>
     public TimeSpan RetryLongest { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>A server that lived longer than this is started again without a pause.</summary>
+    public TimeSpan ServerSettled { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>First pause before a server that died soon is started again.</summary>
+    public TimeSpan ServerPauseFirst { get; init; } = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>Longest pause before a server that died soon is started again.</summary>
+    public TimeSpan ServerPauseLongest { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <summary>How long a stopping daemon waits for unfinished operations to be undone.</summary>
     public TimeSpan Shutdown { get; init; } = TimeSpan.FromSeconds(12);

@@ -38,6 +38,11 @@ internal static class Program
         Description = "program that serves one device (default: dst-target beside dstd)",
     };
 
+    private static readonly Option<string> ServerBinaryOption = new("--server-binary")
+    {
+        Description = "program that serves all exports (default: dst-server beside dstd)",
+    };
+
     private static readonly Option<string> LinkDirectoryOption = new("--link-dir")
     {
         Description = "folder of the links NAME to /dev/ublkbN",
@@ -54,6 +59,7 @@ internal static class Program
             LogOption,
             LogLevelOption,
             TargetBinaryOption,
+            ServerBinaryOption,
             LinkDirectoryOption,
         };
         LogOption.AcceptOnlyFromAmong("text", "json");
@@ -106,6 +112,11 @@ internal static class Program
             State = new StateDirectory(Path.GetFullPath(state)),
             LinkDirectory = Path.GetFullPath(parse.GetValue(LinkDirectoryOption)!),
         };
+        if (parse.GetValue(ServerBinaryOption) is { } server)
+        {
+            options = options with { ServerBinary = Path.GetFullPath(server) };
+        }
+
         return parse.GetValue(TargetBinaryOption) is { } target
             ? options with { TargetBinary = Path.GetFullPath(target) }
             : options;

@@ -1,8 +1,7 @@
 using System.Reflection;
-using System.Runtime.InteropServices;
 using Dst.Control;
+using Dst.Hosting;
 using Dst.IO.Processes;
-using Dst.Target;
 using Dst.Target.Helpers;
 using Dst.Target.Session;
 
@@ -28,30 +27,13 @@ if (arguments is not ["--run-dir", var runPath, "--name", var name])
 }
 
 string? refusal = ProcessGuard.Enter();
-var log = new TargetLog(name);
+var log = new ProcessLog($"dst-target {name}");
 if (refusal is not null)
 {
     log.Write(refusal);
 }
 
 // Only remove-device ends a target (D-18): what stops a daemon or closes a terminal must not take a disk away.
-using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Ignore);
-using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Ignore);
-using var quit = PosixSignalRegistration.Create(PosixSignal.SIGQUIT, Ignore);
-using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Ignore);
-// Executed through /proc/self/exe the kernel calls us "exe"; operators and helpers look for our name.
-_ = Dst.Interop.Libc.SetThreadName("dst-target\0"u8);
-_ = Dst.Interop.Libc.Chdir("/");
-_ = Dst.Interop.Libc.Umask(0x12);
-if (ForcedCollections.StartIfAsked() is { } forced)
-{
-    log.Write(forced);
-}
-
+using IDisposable signals = ServingProcess.Prepare(
+    "dst-target\0"u8, log, $"'dstctl remove-device {name}' ends this target");
 return new TargetServer(new RunDirectory(runPath), new TargetIdentity(name, version, refusal), log).Run();
-
-void Ignore(PosixSignalContext context)
-{
-    context.Cancel = true;
-    log.Write($"{context.Signal} ignored: 'dstctl remove-device {name}' ends this target");
-}

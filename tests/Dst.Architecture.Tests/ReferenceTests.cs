@@ -16,6 +16,7 @@ public sealed class ReferenceTests
         ["Dst.Ublk"] = ["Dst.Interop", "Dst.IO", "Dst.Core"],
         ["Dst.Nodes"] = ["Dst.Interop", "Dst.IO", "Dst.Core"],
         ["Dst.Net"] = ["Dst.Interop", "Dst.IO", "Dst.Core", "Dst.Nodes"],
+        ["Dst.Hosting"] = ["Dst.Interop", "Dst.IO", "Dst.Core", "Dst.Nodes", "Dst.Net", "Dst.Control"],
     };
 
     private static readonly string[] MayBeUnsafe = ["Dst.Interop", "Dst.IO", "Dst.Ublk", "Dst.Nodes", "Dst.Net"];
@@ -35,6 +36,8 @@ public sealed class ReferenceTests
     [InlineData("Dst.Nodes", "Library", "Dst.Ublk")]
     [InlineData("Dst.Nodes", "Library", "Dst.Net")]
     [InlineData("Dst.Net", "Library", "Dst.Ublk")]
+    [InlineData("Dst.Net", "Library", "Dst.Hosting")]
+    [InlineData("Dst.Hosting", "Library", "Dst.Ublk")]
     [InlineData("Dst.Ublk", "Library", "Dst.Nodes")]
     [InlineData("Dst.Daemon", "Exe", "Dst.Target")]
     [InlineData("Dst.Unknown", "Library", "Dst.Core")]

@@ -19,9 +19,9 @@ public sealed class RecordStoreTests : IDisposable
     [Fact]
     public void A_record_comes_back_as_it_was()
     {
-        RecordStore store = new(_state);
+        RecordStore<DeviceRecord> store = RecordStores.Devices(_state);
         store.Save(Record("a", 7));
-        StoredRecord found = Assert.Single(store.LoadAll());
+        StoredRecord<DeviceRecord> found = Assert.Single(store.LoadAll());
         Assert.Equal("a", found.Name);
         Assert.Equal(7, found.Record!.Request.Id);
         Assert.Equal(["zero:1M", "mem:1M"], found.Record.Request.Nodes);
@@ -35,7 +35,7 @@ public sealed class RecordStoreTests : IDisposable
     [InlineData("a.json", "a.json.tmp")]
     public void Names_that_look_like_suffixes_do_not_mix(string one, string other)
     {
-        RecordStore store = new(_state);
+        RecordStore<DeviceRecord> store = RecordStores.Devices(_state);
         store.Save(Record(one, 1));
         store.Save(Record(other, 2));
         store.Save(Record(one, 3));
@@ -50,11 +50,11 @@ public sealed class RecordStoreTests : IDisposable
     {
         foreach (StoreStep step in Enum.GetValues<StoreStep>())
         {
-            new RecordStore(_state).Save(Record("a", 1));
-            new RecordStore(_state).Save(Record("a", 2));
-            RecordStore failing = new(_state, at => ThrowAt(at, step, new InvalidOperationException("killed")));
+            RecordStores.Devices(_state).Save(Record("a", 1));
+            RecordStores.Devices(_state).Save(Record("a", 2));
+            RecordStore<DeviceRecord> failing = RecordStores.Devices(_state, at => ThrowAt(at, step, new InvalidOperationException("killed")));
             Assert.Throws<InvalidOperationException>(() => failing.Save(Record("a", 3)));
-            StoredRecord found = Assert.Single(new RecordStore(_state).LoadAll());
+            StoredRecord<DeviceRecord> found = Assert.Single(RecordStores.Devices(_state).LoadAll());
             Assert.Equal(step >= StoreStep.Renamed ? 3 : 2, found.Record!.Request.Id);
             Assert.Null(found.Warning);
             Assert.False(File.Exists(_state.DeviceRecord("a") + ".tmp"));
@@ -64,8 +64,8 @@ public sealed class RecordStoreTests : IDisposable
     [Fact]
     public void A_full_disk_leaves_the_old_one_and_no_litter()
     {
-        new RecordStore(_state).Save(Record("a", 1));
-        RecordStore full = new(
+        RecordStores.Devices(_state).Save(Record("a", 1));
+        RecordStore<DeviceRecord> full = RecordStores.Devices(
             _state, at => ThrowAt(at, StoreStep.Written, new IOException("No space left on device")));
         ControlException e = Assert.Throws<ControlException>(() => full.Save(Record("a", 2)));
         Assert.Contains("No space left", e.Message, StringComparison.Ordinal);
@@ -76,7 +76,7 @@ public sealed class RecordStoreTests : IDisposable
     [Fact]
     public void Every_torn_length_falls_back_to_the_generation_before()
     {
-        RecordStore store = new(_state);
+        RecordStore<DeviceRecord> store = RecordStores.Devices(_state);
         store.Save(Record("a", 1));
         store.Save(Record("a", 2));
         byte[] whole = File.ReadAllBytes(_state.DeviceRecord("a"));
@@ -85,7 +85,7 @@ public sealed class RecordStoreTests : IDisposable
         for (int length = 0; length < whole.Length - 1; length++)
         {
             File.WriteAllBytes(_state.DeviceRecord("a"), whole[..length]);
-            StoredRecord found = Assert.Single(store.LoadAll());
+            StoredRecord<DeviceRecord> found = Assert.Single(store.LoadAll());
             Assert.Equal(1, found.Record!.Request.Id);
             Assert.Contains("damaged", found.Warning, StringComparison.Ordinal);
         }
@@ -94,12 +94,12 @@ public sealed class RecordStoreTests : IDisposable
     [Fact]
     public void Every_flipped_bit_is_found()
     {
-        byte[] whole = RecordFile.Encode(Record("a", 2));
+        byte[] whole = RecordForms.Device.Encode(Record("a", 2));
         for (int bit = 0; bit < (whole.Length - 1) * 8; bit++)
         {
             byte[] flipped = [.. whole];
             flipped[bit / 8] ^= (byte)(1 << (bit % 8));
-            (RecordVerdict verdict, DeviceRecord? record, _) = RecordFile.Decode(flipped, "a");
+            (RecordVerdict verdict, DeviceRecord? record, _) = RecordForms.Device.Decode(flipped, "a");
             Assert.True(verdict != RecordVerdict.Good || record!.Request.Id == 2, $"bit {bit}");
             Assert.True(verdict != RecordVerdict.Good || flipped.AsSpan().IndexOf("\"body\""u8) >= 0, $"bit {bit}");
         }
@@ -108,11 +108,11 @@ public sealed class RecordStoreTests : IDisposable
     [Fact]
     public void A_damaged_generation_never_replaces_the_good_one_before_it()
     {
-        RecordStore store = new(_state);
+        RecordStore<DeviceRecord> store = RecordStores.Devices(_state);
         store.Save(Record("a", 1));
         store.Save(Record("a", 2));
         File.WriteAllText(_state.DeviceRecord("a"), "torn");
-        RecordStore failing = new(_state, at => ThrowAt(at, StoreStep.Synced, new IOException("EIO")));
+        RecordStore<DeviceRecord> failing = RecordStores.Devices(_state, at => ThrowAt(at, StoreStep.Synced, new IOException("EIO")));
         Assert.Throws<ControlException>(() => failing.Save(Record("a", 3)));
         Assert.Equal(1, Assert.Single(store.LoadAll()).Record!.Request.Id);
     }
@@ -122,8 +122,8 @@ public sealed class RecordStoreTests : IDisposable
     {
         byte[] newer = Encoding.UTF8.GetBytes("{\"format\":2,\"what\":[]}");
         File.WriteAllBytes(_state.DeviceRecord("a"), newer);
-        RecordStore store = new(_state);
-        StoredRecord found = Assert.Single(store.LoadAll());
+        RecordStore<DeviceRecord> store = RecordStores.Devices(_state);
+        StoredRecord<DeviceRecord> found = Assert.Single(store.LoadAll());
         Assert.True(found.Untouchable);
         Assert.Contains("newer", found.Problem, StringComparison.Ordinal);
         Assert.Throws<ControlException>(() => store.Save(Record("a", 1)));
@@ -134,8 +134,8 @@ public sealed class RecordStoreTests : IDisposable
     [Fact]
     public void The_record_of_another_device_is_no_record()
     {
-        File.WriteAllBytes(_state.DeviceRecord("a"), RecordFile.Encode(Record("b", 1)));
-        StoredRecord found = Assert.Single(new RecordStore(_state).LoadAll());
+        File.WriteAllBytes(_state.DeviceRecord("a"), RecordForms.Device.Encode(Record("b", 1)));
+        StoredRecord<DeviceRecord> found = Assert.Single(RecordStores.Devices(_state).LoadAll());
         Assert.Null(found.Record);
         Assert.False(found.Untouchable);
     }

@@ -63,7 +63,7 @@ public sealed class RestoreTests
         bed.Mode("a", mode);
         if (mode == "other-geometry")
         {
-            byte[] changed = RecordFile.Encode(
+            byte[] changed = RecordForms.Device.Encode(
                 bed.StoredRecord("a") with { Geometry = bed.StoredRecord("a").Geometry! with { Queues = 9 } });
             await File.WriteAllBytesAsync(
                 bed.Options.State.DeviceRecord("a"), changed, TestContext.Current.CancellationToken);
@@ -94,7 +94,7 @@ public sealed class RestoreTests
         DeviceStatus b = await bed.AddAsync("b", 6);
         await bed.StopAsync();
         TestBed.Kill(b.Pid!.Value);
-        RecordStore store = new(bed.Options.State);
+        RecordStore<DeviceRecord> store = RecordStores.Devices(bed.Options.State);
         store.Save(new() { Request = TestBed.Request("a", 5), Uuid = Guid.NewGuid() });
         store.Save(bed.StoredRecord("b") with { Removing = true });
         await bed.StartAsync();
@@ -111,7 +111,7 @@ public sealed class RestoreTests
         await using TestBed bed = await TestBed.StartedAsync();
         await bed.AddAsync("a", 5);
         await bed.StopAsync();
-        new RecordStore(bed.Options.State).Save(bed.StoredRecord("a") with { Removing = true });
+        RecordStores.Devices(bed.Options.State).Save(bed.StoredRecord("a") with { Removing = true });
         await bed.StartAsync();
         await bed.UntilAsync("a", each => each.State == "live");
         Assert.False(bed.StoredRecord("a").Removing);
@@ -168,7 +168,7 @@ public sealed class RestoreTests
         await using TestBed bed = await TestBed.StartedAsync();
         DeviceStatus before = await bed.AddAsync("a", 5);
         await bed.StopAsync();
-        new RecordStore(bed.Options.State).Remove("a");
+        RecordStores.Devices(bed.Options.State).Remove("a");
         await bed.StartAsync();
         Assert.Contains(
             "no record", (await bed.UntilAsync("a", each => each.State == "failed")).Reason, StringComparison.Ordinal);
@@ -278,13 +278,13 @@ public sealed class RestoreTests
         await using TestBed bed = await TestBed.StartedAsync();
         DeviceStatus before = await bed.AddAsync("a", 5);
         Assert.False(bed.StoredRecord("a").Starting);
-        (_, DeviceRecord? older, _) = RecordFile.Read(bed.Options.State.DeviceRecord("a") + ".prev", "a");
+        (_, DeviceRecord? older, _) = RecordForms.Device.Read(bed.Options.State.DeviceRecord("a") + ".prev", "a");
         Assert.False(older!.Starting);
         Assert.NotNull(older.Geometry);
 
         // Killed between START and the record: the living target is proof.
         await bed.StopAsync();
-        new RecordStore(bed.Options.State).Save(bed.StoredRecord("a") with { Starting = true });
+        RecordStores.Devices(bed.Options.State).Save(bed.StoredRecord("a") with { Starting = true });
         await bed.StartAsync();
         Assert.Equal(before.Pid, (await bed.UntilAsync("a", each => each.State == "live")).Pid);
         Assert.False(bed.StoredRecord("a").Starting);
@@ -292,7 +292,7 @@ public sealed class RestoreTests
         // Without it nothing says that the device ever was there.
         await bed.StopAsync();
         TestBed.Kill(before.Pid!.Value);
-        new RecordStore(bed.Options.State).Save(bed.StoredRecord("a") with { Starting = true });
+        RecordStores.Devices(bed.Options.State).Save(bed.StoredRecord("a") with { Starting = true });
         await bed.StartAsync();
         await TestBed.UntilAsync(() => !File.Exists(bed.Options.State.DeviceRecord("a")), "rolled back");
         await TestBed.UntilAsync(() => bed.ListAsync().GetAwaiter().GetResult().Length == 0, "list empty");

@@ -211,7 +211,7 @@ internal sealed class TestBed : IAsyncDisposable
 
     public DeviceRecord StoredRecord(string name)
     {
-        (RecordVerdict verdict, DeviceRecord? record, _) = RecordFile.Read(Options.State.DeviceRecord(name), name);
+        (RecordVerdict verdict, DeviceRecord? record, _) = RecordForms.Device.Read(Options.State.DeviceRecord(name), name);
         Assert.Equal(RecordVerdict.Good, verdict);
         return record!;
     }

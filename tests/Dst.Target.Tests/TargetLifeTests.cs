@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Text.Json;
 using Dst.Control;
+using Dst.Hosting;
 using Dst.Target.Devices;
 using Dst.Target.Session;
 using Xunit;
@@ -127,7 +128,7 @@ public sealed class TargetLifeTests : IDisposable
 
     private TargetLife NewLife(string? refusal = null, TimeSpan? makerLimit = null)
     {
-        TargetLog log = new("a");
+        ProcessLog log = new("dst-target a");
         return new TargetLife(
             new TargetDevice(new RunDirectory(_folder), "a", log),
             new TargetIdentity("a", "0", refusal),

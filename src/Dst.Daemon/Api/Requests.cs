@@ -27,6 +27,9 @@ internal static class Requests
     /// <summary>The strict reader of a device request.</summary>
     public static JsonTypeInfo<DeviceRequest> Device => Strict.DeviceRequest;
 
+    /// <summary>The strict reader of an export request.</summary>
+    public static JsonTypeInfo<ExportRequest> Export => Strict.ExportRequest;
+
     /// <summary>The strict reader of a clear-error request.</summary>
     public static JsonTypeInfo<ClearErrorRequest> ClearError => Strict.ClearErrorRequest;
 

@@ -30,11 +30,11 @@ internal sealed class BringUp(
     /// <param name="cancel">Gives up and undoes.</param>
     public async Task<BringUpResult> RunAsync(Func<int, ControlError?> claimId, CancellationToken cancel)
     {
-        TargetProcess? process = null;
+        ServingProcess? process = null;
         TargetSession? session = null;
         try
         {
-            process = TargetProcess.Start(services.Options, _name);
+            process = ServingProcess.StartTarget(services.Options, _name);
             session = await ConnectAsync(process, cancel);
             await OpenAsync(session, claimId, cancel);
             string blockDevice = await StartAsync(session, cancel);
@@ -53,7 +53,7 @@ internal sealed class BringUp(
         }
     }
 
-    private async Task<TargetSession> ConnectAsync(TargetProcess process, CancellationToken cancel)
+    private async Task<TargetSession> ConnectAsync(ServingProcess process, CancellationToken cancel)
     {
         string path = services.Options.Run.TargetSocket(_name);
         long begin = TimeProvider.System.GetTimestamp();
@@ -96,7 +96,7 @@ internal sealed class BringUp(
             + $"{services.Timing.Connect.TotalSeconds:0.#} s{stranger}");
     }
 
-    private static bool IsMeant(TargetConnection connection, TargetProcess process) =>
+    private static bool IsMeant(TargetConnection connection, ServingProcess process) =>
         connection.Process.Pid == process.Pid && connection.Hello.Pid == process.Pid;
 
     private async Task OpenAsync(TargetSession session, Func<int, ControlError?> claimId, CancellationToken cancel)
@@ -152,7 +152,7 @@ internal sealed class BringUp(
             ?? throw new ControlException(ControlErrorCode.Failure, $"target of device {_name} told no block device");
     }
 
-    private async Task<ControlError?> UndoAsync(TargetProcess? process)
+    private async Task<ControlError?> UndoAsync(ServingProcess? process)
     {
         if (process is null)
         {
@@ -173,7 +173,7 @@ internal sealed class BringUp(
 
     // Only the target knows which files it has made. One that ended out of order cannot take them away, and nobody else
     // may: somebody could have made a file of that name meanwhile.
-    private async Task<string> FilesLeftAsync(TargetProcess? process) =>
+    private async Task<string> FilesLeftAsync(ServingProcess? process) =>
         _isNew
         && process is not null
         && SpecLayers.FilesMade(_record.Request) is { Length: > 0 } files

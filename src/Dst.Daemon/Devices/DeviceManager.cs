@@ -9,13 +9,15 @@ namespace Dst.Daemon.Devices;
 internal sealed class DeviceManager : IDisposable
 {
     private readonly DeviceServices _services;
+    private readonly NameSpace _names;
     private readonly StatusReader _status;
     private readonly CancellationTokenSource _lifetime = new();
     private readonly Lock _lock = new();
     private readonly SortedDictionary<string, DeviceWorker> _workers = new(StringComparer.Ordinal);
 
-    public DeviceManager(DeviceServices services)
+    public DeviceManager(DeviceServices services, NameSpace names)
     {
+        _names = names;
         _services = services;
         _status = new StatusReader(services);
     }
@@ -25,23 +27,24 @@ internal sealed class DeviceManager : IDisposable
     /// </summary>
     public void Start()
     {
-        List<(DeviceWorker Worker, StoredRecord Stored)> found = [];
+        List<(DeviceWorker Worker, StoredRecord<DeviceRecord> Stored)> found = [];
         lock (_lock)
         {
-            IEnumerable<StoredRecord> all = _services.Store.LoadAll().Concat(Orphans());
-            foreach (StoredRecord stored in all.DistinctBy(each => each.Name, StringComparer.Ordinal))
+            IEnumerable<StoredRecord<DeviceRecord>> all = _services.Store.LoadAll().Concat(Orphans());
+            foreach (StoredRecord<DeviceRecord> stored in all.DistinctBy(each => each.Name, StringComparer.Ordinal))
             {
                 DeviceView view = new(stored.Problem is null ? DeviceState.Starting : DeviceState.Failed, stored.Record)
                 {
                     Reason = stored.Problem,
                 };
                 DeviceWorker worker = NewWorker(stored.Name, view);
+                _ = _names.TryClaim(stored.Name, NameSpace.Device, out _);
                 _workers.Add(stored.Name, worker);
                 found.Add((worker, stored));
             }
         }
 
-        foreach ((DeviceWorker worker, StoredRecord stored) in found)
+        foreach ((DeviceWorker worker, StoredRecord<DeviceRecord> stored) in found)
         {
             if (stored.Problem is not null || stored.Warning is not null)
             {
@@ -146,6 +149,12 @@ internal sealed class DeviceManager : IDisposable
                 throw IdTaken(id, owner);
             }
 
+            if (!_names.TryClaim(request.Name, NameSpace.Device, out string? kind))
+            {
+                throw new ControlException(
+                    ControlErrorCode.Busy, $"{kind} {request.Name} exists already; devices and exports share names");
+            }
+
             DeviceRequest full = request with { Id = request.Id ?? ChooseId() };
             DeviceRecord record = new() { Request = full, Uuid = Guid.NewGuid() };
             DeviceWorker worker = NewWorker(request.Name, new DeviceView(DeviceState.Creating, record));
@@ -196,6 +205,7 @@ internal sealed class DeviceManager : IDisposable
             if (_workers.TryGetValue(worker.Name, out DeviceWorker? current) && ReferenceEquals(current, worker))
             {
                 _workers.Remove(worker.Name);
+                _names.Free(worker.Name, NameSpace.Device);
             }
         }
     }
@@ -211,7 +221,7 @@ internal sealed class DeviceManager : IDisposable
     }
 
     // Sockets and trees without a record: a target whose record is lost, or leftovers.
-    private IEnumerable<StoredRecord> Orphans() =>
+    private IEnumerable<StoredRecord<DeviceRecord>> Orphans() =>
         Tolerant.Entries(_services.Options.Run.Targets).Concat(Tolerant.Entries(_services.Options.Run.Devices))
-            .Select(path => new StoredRecord(Path.GetFileName(path), null, null, null, false));
+            .Select(path => new StoredRecord<DeviceRecord>(Path.GetFileName(path), null, null, null, false));
 }

@@ -1,3 +1,4 @@
+using Dst.Control;
 using Dst.Daemon.Kernel;
 using Dst.Daemon.Store;
 
@@ -10,7 +11,7 @@ internal sealed class DeviceServices
     /// <param name="options">Directories, programs, limits.</param>
     /// <param name="store">The records.</param>
     /// <param name="log">The log.</param>
-    public DeviceServices(DaemonOptions options, RecordStore store, ILogger log)
+    public DeviceServices(DaemonOptions options, RecordStore<DeviceRecord> store, ILogger log)
     {
         Options = options;
         Store = store;
@@ -25,7 +26,7 @@ internal sealed class DeviceServices
 
     public Timing Timing => Options.Timing;
 
-    public RecordStore Store { get; }
+    public RecordStore<DeviceRecord> Store { get; }
 
     public ILogger Log { get; }
 

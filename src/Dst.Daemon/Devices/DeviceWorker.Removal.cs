@@ -139,7 +139,7 @@ internal sealed partial class DeviceWorker
                 $"device {Name}: target (pid {connection.Process.Pid}) still serves it; --force ends that");
         }
 
-        TargetProcess process = TargetProcess.Adopt(connection.Process);
+        ServingProcess process = ServingProcess.Adopt(connection.Process, "target");
         TargetSession session = new(_services, Name, process, connection);
         TargetRequest stop = new() { RequestId = 0, Command = TargetProtocol.TargetCommand.Stop, FailPending = true };
         try

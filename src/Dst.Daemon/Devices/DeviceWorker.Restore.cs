@@ -8,7 +8,7 @@ namespace Dst.Daemon.Devices;
 /// <content>What an earlier daemon left: adopted, brought back, rolled back or ended.</content>
 internal sealed partial class DeviceWorker
 {
-    private async Task RestoreLoopAsync(StoredRecord stored, CancellationToken cancel)
+    private async Task RestoreLoopAsync(StoredRecord<DeviceRecord> stored, CancellationToken cancel)
     {
         TimeSpan pause = _services.Timing.RetryFirst;
         string lastReason = "";
@@ -60,7 +60,7 @@ internal sealed partial class DeviceWorker
         }
     }
 
-    private async Task<RestoreOutcome> RestoreOnceAsync(StoredRecord stored, CancellationToken cancel)
+    private async Task<RestoreOutcome> RestoreOnceAsync(StoredRecord<DeviceRecord> stored, CancellationToken cancel)
     {
         cancel.ThrowIfCancellationRequested();
         if (_gone || _session is not null)
@@ -146,7 +146,7 @@ internal sealed partial class DeviceWorker
             return null;
         }
 
-        TargetProcess process = TargetProcess.Adopt(connection.Process);
+        ServingProcess process = ServingProcess.Adopt(connection.Process, "target");
         if (TargetHelloCheck.Problem(connection.Hello, Name) is { } problem)
         {
             connection.Dispose();

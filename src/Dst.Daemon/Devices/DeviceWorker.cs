@@ -21,7 +21,7 @@ internal sealed partial class DeviceWorker : IDisposable
     private readonly Lock _viewLock = new();
     private volatile DeviceView _view;
     private TargetSession? _session;
-    private StoredRecord? _stored;
+    private StoredRecord<DeviceRecord>? _stored;
     private volatile bool _gone;
 
     /// <summary>Makes a worker that does nothing yet.</summary>
@@ -41,7 +41,7 @@ internal sealed partial class DeviceWorker : IDisposable
     {
         _services = services;
         Name = name;
-        _gate = new OperationGate(name, services.Timing);
+        _gate = new OperationGate($"device {name}", services.Timing);
         _view = view;
         _onGone = onGone;
         _claimId = claimId;
@@ -63,7 +63,7 @@ internal sealed partial class DeviceWorker : IDisposable
     public void Create(DeviceRecord record) => Work = Task.Run(() => CreateAsync(record));
 
     /// <summary>Begins adoption or restore from what was found at start, tried again for as long as it takes.</summary>
-    public void Restore(StoredRecord stored)
+    public void Restore(StoredRecord<DeviceRecord> stored)
     {
         _stored = stored;
         CancellationToken cancel = _cancel.Token;

@@ -6,9 +6,9 @@ namespace Dst.Daemon.Devices;
 /// Lets one operation at a time to a device and tells the others which one has it. Any thread; an operation enters,
 /// works and leaves.
 /// </summary>
-/// <param name="name">Name of the device.</param>
+/// <param name="subject">The object, as in "device a".</param>
 /// <param name="timing">Limits.</param>
-internal sealed class OperationGate(string name, Timing timing)
+internal sealed class OperationGate(string subject, Timing timing)
 {
     /// <summary>What follows the death of a target; nobody asked for it and it ends soon.</summary>
     public const string Clearing = "clearing up after its target";
@@ -30,13 +30,13 @@ internal sealed class OperationGate(string name, Timing timing)
         {
             string what = _doing switch
             {
-                DeviceState.Creating => "it is being created; remove-device --force gives that up",
+                DeviceState.Creating => "it is being created; removing it with --force gives that up",
                 DeviceState.Starting => "it is being brought back",
                 DeviceState.Stopping => "it is being removed",
                 "" => "another operation has it",
                 var other => $"{other} has it",
             };
-            throw new ControlException(ControlErrorCode.Busy, $"device {name} is busy: {what}");
+            throw new ControlException(ControlErrorCode.Busy, $"{subject} is busy: {what}");
         }
 
         _doing = doing;

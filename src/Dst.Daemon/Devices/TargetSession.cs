@@ -9,7 +9,7 @@ internal sealed class TargetSession : IDisposable
     private readonly string _name;
     private TargetConnection _connection;
 
-    public TargetSession(DeviceServices services, string name, TargetProcess process, TargetConnection connection)
+    public TargetSession(DeviceServices services, string name, ServingProcess process, TargetConnection connection)
     {
         _services = services;
         _name = name;
@@ -18,7 +18,7 @@ internal sealed class TargetSession : IDisposable
     }
 
     /// <summary>The process.</summary>
-    public TargetProcess Process { get; }
+    public ServingProcess Process { get; }
 
     /// <summary>What it said first.</summary>
     public TargetHello Hello => _connection.Hello;

@@ -45,6 +45,33 @@ internal static partial class Log
     [LoggerMessage(21, LogLevel.Error, "target of device {Name} does not end, left behind as pid {Pid}")]
     public static partial void TargetLeftBehind(this ILogger log, string name, int pid);
 
+    [LoggerMessage(40, LogLevel.Information, "export {Name} is live, server pid {Pid}")]
+    public static partial void ExportLive(this ILogger log, string name, int pid);
+
+    [LoggerMessage(41, LogLevel.Information, "export {Name} adopted, server pid {Pid}")]
+    public static partial void ExportAdopted(this ILogger log, string name, int pid);
+
+    [LoggerMessage(42, LogLevel.Information, "export {Name} removed")]
+    public static partial void ExportRemoved(this ILogger log, string name);
+
+    [LoggerMessage(43, LogLevel.Error, "export {Name} failed: {Reason}")]
+    public static partial void ExportFailed(this ILogger log, string name, string reason);
+
+    [LoggerMessage(44, LogLevel.Error, "export {Name} was not created: {Reason}")]
+    public static partial void ExportNotCreated(this ILogger log, string name, string reason);
+
+    [LoggerMessage(45, LogLevel.Warning, "export {Name}: {What}")]
+    public static partial void ExportWarning(this ILogger log, string name, string what);
+
+    [LoggerMessage(50, LogLevel.Information, "server of exports started, pid {Pid}")]
+    public static partial void ServerStarted(this ILogger log, int pid);
+
+    [LoggerMessage(51, LogLevel.Information, "server of exports adopted, pid {Pid}")]
+    public static partial void ServerAdopted(this ILogger log, int pid);
+
+    [LoggerMessage(52, LogLevel.Warning, "server of exports: {What}")]
+    public static partial void ServerWarning(this ILogger log, string what);
+
     [LoggerMessage(30, LogLevel.Error, "record {Path}: {Problem}")]
     public static partial void RecordProblem(this ILogger log, string path, string problem);
 }

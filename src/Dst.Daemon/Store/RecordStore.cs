@@ -4,13 +4,14 @@ using Dst.Daemon.Kernel;
 namespace Dst.Daemon.Store;
 
 /// <summary>A record as found at start.</summary>
-/// <param name="Name">Name of the device.</param>
+/// <param name="Name">Name of the object.</param>
 /// <param name="Record">The newest whole generation; null when there is none.</param>
 /// <param name="Warning">Set when it is not the newest one written.</param>
 /// <param name="Problem">Why there is none.</param>
 /// <param name="Untouchable">Written by a newer dstd.</param>
-internal sealed record StoredRecord(
-    string Name, DeviceRecord? Record, string? Warning, string? Problem, bool Untouchable);
+internal sealed record StoredRecord<T>(
+    string Name, T? Record, string? Warning, string? Problem, bool Untouchable)
+    where T : class;
 
 /// <summary>The points at which a write can be interrupted, in order.</summary>
 internal enum StoreStep
@@ -25,13 +26,15 @@ internal enum StoreStep
 }
 
 /// <summary>
-/// The device records of one state directory. Whatever interrupts a write, the old or the new generation is found whole
-/// afterwards; a failed write leaves the old one (D-01, D-23). Calls for one device must not overlap; those of
-/// different devices may.
+/// The records of one kind in one folder. Whatever interrupts a write, the old or the new generation is found whole
+/// afterwards; a failed write leaves the old one (D-01, D-23). Calls for one object must not overlap; those of
+/// different ones may.
 /// </summary>
-/// <param name="state">The directory; its folders exist.</param>
+/// <param name="form">What they are of.</param>
+/// <param name="folder">The folder; it exists.</param>
 /// <param name="fault">For tests: called at every step, may throw.</param>
-internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault = null)
+internal sealed class RecordStore<T>(RecordForm<T> form, string folder, Action<StoreStep>? fault = null)
+    where T : class
 {
     private const string RecordSuffix = ".json";
     private const string PreviousSuffix = ".prev";
@@ -39,10 +42,10 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
     private const UnixFileMode PrivateFile = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
     /// <summary>Reads every record and clears away what interrupted writes left.</summary>
-    public IReadOnlyList<StoredRecord> LoadAll()
+    public IReadOnlyList<StoredRecord<T>> LoadAll()
     {
         SortedSet<string> names = new(StringComparer.Ordinal);
-        foreach (string path in Directory.GetFiles(state.Devices))
+        foreach (string path in Directory.GetFiles(folder))
         {
             string file = Path.GetFileName(path);
             if (file.EndsWith(RecordSuffix + TemporarySuffix, StringComparison.Ordinal))
@@ -64,11 +67,11 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
 
     /// <summary>Stores a record durably, keeping the generation before it.</summary>
     /// <exception cref="ControlException">It could not be stored; the generation before is as it was.</exception>
-    public void Save(DeviceRecord record)
+    public void Save(T record)
     {
-        string name = record.Request.Name;
-        string path = state.DeviceRecord(name);
-        RecordVerdict current = RecordFile.Read(path, name).Verdict;
+        string name = form.NameOf(record)!;
+        string path = PathOf(name);
+        RecordVerdict current = form.Read(path, name).Verdict;
         if (current == RecordVerdict.Newer)
         {
             throw new ControlException(
@@ -77,7 +80,7 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
 
         try
         {
-            WriteTemporary(path, RecordFile.Encode(record));
+            WriteTemporary(path, form.Encode(record));
             if (current == RecordVerdict.Good)
             {
                 KeepPrevious(path);
@@ -85,14 +88,14 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
 
             File.Move(path + TemporarySuffix, path, overwrite: true);
             fault?.Invoke(StoreStep.Renamed);
-            Native.SyncDirectory(state.Devices);
+            Native.SyncDirectory(folder);
             fault?.Invoke(StoreStep.Done);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             DeleteQuietly(path + TemporarySuffix);
             throw new ControlException(
-                ControlErrorCode.Failure, $"record of device {name} cannot be stored: {OneLine(e)}");
+                ControlErrorCode.Failure, $"record of {form.Word} {name} cannot be stored: {OneLine(e)}");
         }
     }
 
@@ -100,8 +103,8 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
     /// <exception cref="ControlException">It is of a newer dstd, or could not be removed.</exception>
     public void Remove(string name)
     {
-        string path = state.DeviceRecord(name);
-        if (RecordFile.Read(path, name).Verdict == RecordVerdict.Newer)
+        string path = PathOf(name);
+        if (form.Read(path, name).Verdict == RecordVerdict.Newer)
         {
             throw new ControlException(
                 ControlErrorCode.Failure, $"record {path} is of a newer dstd; it is left untouched");
@@ -112,19 +115,19 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
             // The older generation goes first: alone it would bring the device back.
             File.Delete(path + PreviousSuffix);
             File.Delete(path);
-            Native.SyncDirectory(state.Devices);
+            Native.SyncDirectory(folder);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new ControlException(
-                ControlErrorCode.Failure, $"record of device {name} cannot be removed: {OneLine(e)}");
+                ControlErrorCode.Failure, $"record of {form.Word} {name} cannot be removed: {OneLine(e)}");
         }
     }
 
-    private StoredRecord Load(string name)
+    private StoredRecord<T> Load(string name)
     {
-        string path = state.DeviceRecord(name);
-        (RecordVerdict verdict, DeviceRecord? record, string problem) = RecordFile.Read(path, name);
+        string path = PathOf(name);
+        (RecordVerdict verdict, T? record, string problem) = form.Read(path, name);
         if (verdict is RecordVerdict.Good)
         {
             return new(name, record, null, null, false);
@@ -135,7 +138,7 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
             return new(name, null, null, $"record {path}: {problem}", true);
         }
 
-        (RecordVerdict older, DeviceRecord? previous, string olderProblem) = RecordFile.Read(
+        (RecordVerdict older, T? previous, string olderProblem) = form.Read(
             path + PreviousSuffix, name);
         return older switch
         {
@@ -150,6 +153,8 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
                 false),
         };
     }
+
+    private string PathOf(string name) => $"{folder}/{name}{RecordSuffix}";
 
     private void WriteTemporary(string path, byte[] bytes)
     {
@@ -193,4 +198,16 @@ internal sealed class RecordStore(StateDirectory state, Action<StoreStep>? fault
     }
 
     private static string OneLine(Exception e) => e.Message.ReplaceLineEndings(" ");
+}
+
+/// <summary>The stores of one state directory, whose folders exist.</summary>
+internal static class RecordStores
+{
+    /// <summary>Records of devices.</summary>
+    public static RecordStore<DeviceRecord> Devices(StateDirectory state, Action<StoreStep>? fault = null) =>
+        new(RecordForms.Device, state.Devices, fault);
+
+    /// <summary>Records of exports.</summary>
+    public static RecordStore<ExportRecord> Exports(StateDirectory state, Action<StoreStep>? fault = null) =>
+        new(RecordForms.Export, state.Exports, fault);
 }

@@ -57,6 +57,34 @@ public static class ProcessGuard
     }
 
     /// <summary>
+    /// For a process that serves files to other machines and has no disk of this host: as <see cref="Enter"/>, but it
+    /// stays in the mount namespace it was born in, where it pins no file system beyond the files it has open and sees
+    /// those that are mounted later; and it serves also without the mark.
+    /// </summary>
+    /// <returns>Null, or one line that warns of what could not be had.</returns>
+    public static string? EnterShared()
+    {
+        if (Environment.GetEnvironmentVariable(Variable) is not null)
+        {
+            Environment.SetEnvironmentVariable(Variable, null);
+        }
+        else
+        {
+            _ = Libc.Setsid();
+            int error = Libc.Prctl(LinuxAbi.PR_SET_IO_FLUSHER, 1);
+            if (error == 0 && ExecuteSelf() is { } problem)
+            {
+                return problem;
+            }
+        }
+
+        return Libc.Prctl(LinuxAbi.PR_GET_IO_FLUSHER, 0) == 1
+            ? null
+            : "not marked IO_FLUSHER, which needs CAP_SYS_RESOURCE: when memory is short, reclaim may wait for a disk "
+                + "of this host that itself waits for this server";
+    }
+
+    /// <summary>
     /// Detaches, in our own namespace, every mount but the few that a target needs, so that it keeps no file system
     /// busy that others unmount, least of all its own. Open descriptors stay valid. After <see cref="Enter"/>, once all
     /// nodes are open.

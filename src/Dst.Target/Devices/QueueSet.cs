@@ -1,3 +1,5 @@
+using Dst.Hosting;
+
 namespace Dst.Target.Devices;
 
 /// <summary>
@@ -84,7 +86,7 @@ internal sealed class QueueSet
     }
 
     /// <summary>Waits for the end of every thread and says what it did.</summary>
-    public void Join(TargetLog log)
+    public void Join(ProcessLog log)
     {
         foreach (QueueThread queue in Threads)
         {

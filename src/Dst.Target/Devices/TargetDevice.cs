@@ -1,6 +1,8 @@
 using Dst.Control;
 using Dst.Core.Transactions;
 using Dst.Core.Volumes;
+using Dst.Hosting.Nodes;
+using Dst.Hosting;
 using Dst.Interop;
 using Dst.IO.Measure;
 using Dst.IO.Processes;
@@ -30,7 +32,7 @@ internal sealed class TargetDevice
 
     private readonly RunDirectory _run;
     private readonly string _name;
-    private readonly TargetLog _log;
+    private readonly ProcessLog _log;
     private readonly ActivitySignal _activity = new();
     private readonly NodeSet _nodes;
     private QueueSet? _queues;
@@ -41,7 +43,7 @@ internal sealed class TargetDevice
     private string _marksPath = string.Empty;
     private volatile bool _stopping;
 
-    public TargetDevice(RunDirectory run, string name, TargetLog log)
+    public TargetDevice(RunDirectory run, string name, ProcessLog log)
     {
         _run = run;
         _name = name;
@@ -85,9 +87,15 @@ internal sealed class TargetDevice
             // First of all, so that a kernel without ublk is refused before anything is touched.
             _kernel = new KernelDevice();
             _isNew = record.Geometry is null;
-            _nodes.Open(record, _kernel.IsDst, events, cancellation);
-            DeviceGeometry geometry = record.Geometry ?? GeometryRules.Derive(record.Request, _nodes.Nodes);
-            GeometryRules.Check(geometry, _nodes.Nodes);
+            _nodes.Open(
+                record.Request.Nodes,
+                record.Request.ReadOnly,
+                record.Geometry?.Nodes,
+                _kernel.IsDst,
+                events,
+                cancellation);
+            DeviceGeometry geometry = record.Geometry ?? DeviceGeometryRules.Derive(record.Request, _nodes.Nodes);
+            DeviceGeometryRules.Check(geometry, _nodes.Nodes);
             OpenMarks(stateDirectory);
             Geometry = geometry with { UblkId = _kernel.Make(geometry) };
             State = "open";

@@ -1,3 +1,4 @@
+using Dst.Hosting;
 using Dst.Interop;
 using Dst.Target.Devices;
 
@@ -18,7 +19,7 @@ internal static class TargetExit
     /// <summary>Ends the process at once, queue threads and all; the kernel then takes the device away.</summary>
     public static void Now(TargetDevice device, TargetIdentity identity, string reason)
     {
-        new TargetLog(identity.Name).Write(reason);
+        new ProcessLog($"dst-target {identity.Name}").Write(reason);
         device.RemoveCreated();
         _ = Libc.Kill(Environment.ProcessId, LinuxAbi.SIGKILL);
         Thread.Sleep(Timeout.Infinite);

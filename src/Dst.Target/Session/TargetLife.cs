@@ -1,4 +1,5 @@
 using Dst.Control;
+using Dst.Hosting;
 using Dst.Target.Devices;
 
 namespace Dst.Target.Session;
@@ -15,7 +16,7 @@ internal sealed class TargetLife
     public static readonly TimeSpan MakerLimit = TimeSpan.FromSeconds(30);
 
     private readonly TargetDevice _device;
-    private readonly TargetLog _log;
+    private readonly ProcessLog _log;
     private readonly Lock _deviceLock = new();
     private readonly TaskCompletionSource<int> _end = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TimeSpan _makerLimit;
@@ -30,7 +31,7 @@ internal sealed class TargetLife
     /// <param name="makerLimit">
     /// How long a target with nothing to serve waits for a connection; null: <see cref="MakerLimit"/>.
     /// </param>
-    public TargetLife(TargetDevice device, TargetIdentity identity, TargetLog log, TimeSpan? makerLimit = null)
+    public TargetLife(TargetDevice device, TargetIdentity identity, ProcessLog log, TimeSpan? makerLimit = null)
     {
         _makerLimit = makerLimit ?? MakerLimit;
         _makerTimer = new Timer(_ => EndUnlessWanted(), null, _makerLimit, Timeout.InfiniteTimeSpan);

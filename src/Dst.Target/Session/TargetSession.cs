@@ -1,6 +1,6 @@
 using System.Net.Sockets;
-using System.Text.Json;
 using Dst.Control;
+using Dst.Hosting.Sockets;
 using Dst.Nodes.Backings;
 using Dst.Target.Devices;
 
@@ -12,35 +12,21 @@ namespace Dst.Target.Session;
 /// </summary>
 internal sealed class TargetSession(Socket socket, TargetLife life) : IBackingEvents, IDisposable
 {
-    private readonly NetworkStream _stream = new(socket, ownsSocket: true);
+    private readonly LineChannel _channel = new(socket, TargetProtocol.MaxLineBytes);
     private readonly CancellationTokenSource _gone = new();
-    private readonly Lock _writing = new();
 
     /// <summary>Serves the connection until it is lost; tells <see cref="TargetLife"/> what that means.</summary>
     public async Task RunAsync()
     {
         bool opener = false;
         Task running = Task.CompletedTask;
-        try
+        _channel.Send(life.Hello(), ControlJson.Default.TargetHello);
+        while (await _channel.ReadAsync(ControlJson.Default.TargetRequest) is { } request)
         {
-            Send(life.Hello(), ControlJson.Default.TargetHello);
-            using var reader = new LineReader(_stream, TargetProtocol.MaxLineBytes);
-            while (await reader.ReadAsync() is { } line)
-            {
-                await running;
-                if (JsonSerializer.Deserialize(line.Span, ControlJson.Default.TargetRequest) is not { } request)
-                {
-                    break;
-                }
-
-                opener |= request.Command == TargetProtocol.TargetCommand.Open;
-                // Beside the reading, which is how the loss of the connection is seen meanwhile.
-                running = Task.Run(() => Execute(request));
-            }
-        }
-        catch (Exception e) when (e is IOException or SocketException or JsonException)
-        {
-            // Nothing more can be trusted here: the same as the end of the connection.
+            await running;
+            opener |= request.Command == TargetProtocol.TargetCommand.Open;
+            // Beside the reading, which is how the loss of the connection is seen meanwhile.
+            running = Task.Run(() => Execute(request));
         }
 
         await _gone.CancelAsync();
@@ -63,7 +49,7 @@ internal sealed class TargetSession(Socket socket, TargetLife life) : IBackingEv
     /// <inheritdoc/>
     public void Dispose()
     {
-        _stream.Dispose();
+        _channel.Dispose();
         _gone.Dispose();
     }
 
@@ -123,24 +109,7 @@ internal sealed class TargetSession(Socket socket, TargetLife life) : IBackingEv
         }
     }
 
-    private void Reply(TargetReply reply) => Send(reply, ControlJson.Default.TargetReply);
-
-    private void Send<T>(T document, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type)
-    {
-        byte[] json = JsonSerializer.SerializeToUtf8Bytes(document, type);
-        try
-        {
-            lock (_writing)
-            {
-                _stream.Write(json);
-                _stream.WriteByte((byte)'\n');
-            }
-        }
-        catch (Exception e) when (e is IOException or ObjectDisposedException)
-        {
-            // Nobody is there to hear it; the reading side notices.
-        }
-    }
+    private void Reply(TargetReply reply) => _channel.Send(reply, ControlJson.Default.TargetReply);
 }
 
 /// <summary>What a target says of itself.</summary>

@@ -1,5 +1,6 @@
 using Dst.Control;
 using Dst.IO.Measure;
+using Dst.Hosting.Status;
 using Dst.Target.Devices;
 
 namespace Dst.Target.Status;
@@ -30,10 +31,10 @@ internal sealed class StatusPublisher
         _device = device;
         _activity = activity;
         _folder = new StatusFolder(path);
-        _counters = new CounterFiles(_folder);
+        _counters = new CounterFiles(_folder, [.. device.Queues.Select(queue => queue.Engine!.Counters)]);
         _state = _folder.File(StatusTree.State);
         _gap = _folder.File(StatusTree.QueueGapMax);
-        _nodes = [.. Enumerable.Range(0, device.Nodes.Count).Select(i => new NodeFiles(path, i, device))];
+        _nodes = [.. Enumerable.Range(0, device.Nodes.Count).Select(FilesOf)];
         _thread = new Thread(Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "dst-status" };
     }
 
@@ -72,6 +73,17 @@ internal sealed class StatusPublisher
         }
     }
 
+    private NodeFiles FilesOf(int index)
+    {
+        Dst.Nodes.Node node = _device.Nodes[index];
+        return new NodeFiles(
+            _path,
+            index,
+            _device.Geometry!.Nodes[index],
+            () => NodeView.Of(node),
+            [.. _device.Queues.Select(queue => queue.Engine!.NodeCounters(index))]);
+    }
+
     private void Run()
     {
         while (!_ending)
@@ -92,7 +104,7 @@ internal sealed class StatusPublisher
     private bool Round()
     {
         _state.Write(_device.State);
-        bool changed = _counters.Write(_device.Queues, static queue => queue.Engine!.Counters);
+        bool changed = _counters.Write();
         foreach (NodeFiles node in _nodes)
         {
             changed |= node.Write();

@@ -2,12 +2,12 @@ using System.Buffers.Text;
 using System.Text;
 using Dst.Interop;
 
-namespace Dst.Target.Status;
+namespace Dst.Hosting.Status;
 
 /// <summary>
 /// A folder of the status tree, kept open: its files are written relative to it, whatever happens to its path.
 /// </summary>
-internal sealed class StatusFolder : IDisposable
+public sealed class StatusFolder : IDisposable
 {
     private const uint FolderMode = 0x1ed; // 0755
 
@@ -37,7 +37,7 @@ internal sealed class StatusFolder : IDisposable
 /// One value of the status tree. It is written through a rename, so that a reader sees the old value or the new one,
 /// and only when it changed. Writing allocates nothing. Publisher thread.
 /// </summary>
-internal sealed class StatusFile
+public sealed class StatusFile
 {
     private const uint FileMode = 0x1a4; // 0644
     private const int ValueBytesMax = 4096;
@@ -49,7 +49,7 @@ internal sealed class StatusFile
     private string? _text;
     private bool _written;
 
-    public StatusFile(int folderFd, string name)
+    internal StatusFile(int folderFd, string name)
     {
         _folderFd = folderFd;
         _name = Encoding.UTF8.GetBytes(name + "\0");

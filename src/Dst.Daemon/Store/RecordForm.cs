@@ -3,6 +3,7 @@ using System.IO.Hashing;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
 using Dst.Control;
 
 namespace Dst.Daemon.Store;
@@ -26,7 +27,11 @@ internal enum RecordVerdict
 /// <summary>
 /// The form of a record on disk: {"format":1,"checksum":"xxh64 of the body's bytes","body":{…}} (D-01). Any thread.
 /// </summary>
-internal static class RecordFile
+/// <param name="word">What people call such an object: device or export.</param>
+/// <param name="type">How the body is written.</param>
+/// <param name="nameOf">Name of the object that a record is of.</param>
+internal sealed class RecordForm<T>(string word, JsonTypeInfo<T> type, Func<T, string?> nameOf)
+    where T : class
 {
     /// <summary>The newest format that this program reads, and the one it writes.</summary>
     public const int Format = 1;
@@ -34,10 +39,16 @@ internal static class RecordFile
     /// <summary>No record of 64 nodes comes near it; more is not a record.</summary>
     public const int MaxBytes = 4 << 20;
 
+    /// <summary>What people call such an object.</summary>
+    public string Word => word;
+
+    /// <summary>Name of the object that a record is of.</summary>
+    public string? NameOf(T record) => nameOf(record);
+
     /// <summary>The bytes to write.</summary>
-    public static byte[] Encode(DeviceRecord record)
+    public byte[] Encode(T record)
     {
-        byte[] body = JsonSerializer.SerializeToUtf8Bytes(record, ControlJson.Default.DeviceRecord);
+        byte[] body = JsonSerializer.SerializeToUtf8Bytes(record, type);
         string head = string.Create(
             CultureInfo.InvariantCulture, $"{{\"format\":{Format},\"checksum\":\"{Checksum(body)}\",\"body\":");
         return [.. Encoding.ASCII.GetBytes(head), .. body, .. "}\n"u8];
@@ -45,8 +56,8 @@ internal static class RecordFile
 
     /// <summary>Reads a file.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="name">The device it must be of.</param>
-    public static (RecordVerdict Verdict, DeviceRecord? Record, string Problem) Read(string path, string name)
+    /// <param name="name">The object it must be of.</param>
+    public (RecordVerdict Verdict, T? Record, string Problem) Read(string path, string name)
     {
         byte[] bytes;
         try
@@ -71,7 +82,7 @@ internal static class RecordFile
     }
 
     /// <summary>Judges the bytes of a file; never throws.</summary>
-    public static (RecordVerdict Verdict, DeviceRecord? Record, string Problem) Decode(
+    public (RecordVerdict Verdict, T? Record, string Problem) Decode(
         ReadOnlyMemory<byte> bytes, string name)
     {
         try
@@ -93,10 +104,11 @@ internal static class RecordFile
                 return (RecordVerdict.Damaged, null, "checksum does not match");
             }
 
-            DeviceRecord? record = JsonSerializer.Deserialize(body, ControlJson.Default.DeviceRecord);
-            return string.Equals(record?.Request?.Name, name, StringComparison.Ordinal)
+            T? record = JsonSerializer.Deserialize(body, type);
+            string? recorded = record is null ? null : nameOf(record);
+            return string.Equals(recorded, name, StringComparison.Ordinal)
                 ? (RecordVerdict.Good, record, "")
-                : (RecordVerdict.Damaged, null, $"it is the record of '{record?.Request?.Name}'");
+                : (RecordVerdict.Damaged, null, $"it is the record of '{recorded}'");
         }
         catch (Exception e)
             when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
@@ -107,4 +119,16 @@ internal static class RecordFile
 
     private static string Checksum(ReadOnlySpan<byte> body) =>
         string.Create(CultureInfo.InvariantCulture, $"xxh64:{XxHash64.HashToUInt64(body):x16}");
+}
+
+/// <summary>The forms of records that there are.</summary>
+internal static class RecordForms
+{
+    /// <summary>Of devices.</summary>
+    public static RecordForm<DeviceRecord> Device { get; } =
+        new("device", ControlJson.Default.DeviceRecord, static record => record.Request?.Name);
+
+    /// <summary>Of exports.</summary>
+    public static RecordForm<ExportRecord> Export { get; } =
+        new("export", ControlJson.Default.ExportRecord, static record => record.Request?.Name);
 }

@@ -6,12 +6,12 @@ using Dst.Nodes.Backings;
 using Dst.Nodes.Faults;
 using Dst.Nodes.Local;
 
-namespace Dst.Target.Devices;
+namespace Dst.Hosting.Nodes;
 
 /// <summary>Opens nodes from their specifications. Start-up only.</summary>
 /// <param name="keeperSignal">Wakes the keeper of error marks.</param>
 /// <param name="wakeQueues">Wakes the loops of the queues.</param>
-internal sealed class NodeFactory(Action keeperSignal, Action wakeQueues)
+public sealed class NodeFactory(Action keeperSignal, Action wakeQueues)
 {
     private readonly List<Backing> _created = [];
 
@@ -76,7 +76,7 @@ internal sealed class NodeFactory(Action keeperSignal, Action wakeQueues)
                 return new VolatileNode(volatileSpec.Seed, (BackingNode)Open(volatileSpec.Inner, request));
             default:
                 throw new ControlException(
-                    ControlErrorCode.Usage, $"{spec.Kind}: this target cannot serve nodes of that kind");
+                    ControlErrorCode.Usage, $"{spec.Kind}: nodes of that kind cannot be served here");
         }
     }
 

@@ -1,9 +1,9 @@
-namespace Dst.Target.Session;
+namespace Dst.Hosting.Sockets;
 
 /// <summary>Splits a stream into lines of bounded length.</summary>
 /// <param name="stream">The stream; stays open.</param>
 /// <param name="maxLineBytes">Longest line; a longer one ends the stream with an <see cref="IOException"/>.</param>
-internal sealed class LineReader(Stream stream, int maxLineBytes) : IDisposable
+public sealed class LineReader(Stream stream, int maxLineBytes) : IDisposable
 {
     private const int FirstBytes = 4096;
 

@@ -2,47 +2,61 @@ using Dst.Control;
 using Dst.Nodes;
 using Dst.Nodes.Backings;
 
-namespace Dst.Target.Devices;
+namespace Dst.Hosting.Nodes;
 
 /// <summary>
-/// The nodes of a device in the order of its map, opened and closed together. Control threads, one at a time.
+/// The nodes of a volume in the order of its map, opened and closed together. Control threads, one at a time.
 /// </summary>
 /// <param name="factory">Opens them.</param>
-internal sealed class NodeSet(NodeFactory factory)
+public sealed class NodeSet(NodeFactory factory)
 {
     private readonly List<Node> _nodes = [];
 
     /// <summary>Those that are open.</summary>
     public IReadOnlyList<Node> Nodes => _nodes;
 
-    /// <summary>Opens every node of a record and checks those of a device that existed before.</summary>
-    /// <param name="record">What to open.</param>
-    /// <param name="isDst">Says of a ublk id whether it is a DST device (U-28).</param>
+    /// <summary>Opens every node and checks those of a volume that existed before.</summary>
+    /// <param name="specs">What to open, in the order of the map.</param>
+    /// <param name="readOnly">None of them is written.</param>
+    /// <param name="known">What the nodes were when the volume was made; null for a new one.</param>
+    /// <param name="isDst">Says of a ublk id whether it is a DST device; null takes every one for it (U-28).</param>
     /// <param name="events">Told of progress and waiting.</param>
     /// <param name="cancellation">Gives up.</param>
     /// <exception cref="ControlException">One cannot be used; the open ones stay until <see cref="Close"/>.</exception>
     public void Open(
-        DeviceRecord record, Func<int, bool> isDst, IBackingEvents events, CancellationToken cancellation)
+        IReadOnlyList<string> specs,
+        bool readOnly,
+        IReadOnlyList<NodeGeometry>? known,
+        Func<int, bool>? isDst,
+        IBackingEvents events,
+        CancellationToken cancellation)
     {
-        for (int i = 0; i < record.Request.Nodes.Count; i++)
+        for (int i = 0; i < specs.Count; i++)
         {
-            NodeGeometry? known = record.Geometry?.Nodes[i];
             var request = new BackingRequest
             {
-                ReadOnly = record.Request.ReadOnly,
+                ReadOnly = readOnly,
                 Restore = known is not null,
-                ExpectedIdentity = known?.Identity,
-                MinimumSizeBytes = known?.LengthBytes ?? 0,
+                ExpectedIdentity = known?[i].Identity,
+                MinimumSizeBytes = known?[i].LengthBytes ?? 0,
                 Events = events,
                 IsDstDevice = isDst,
                 CancellationToken = cancellation,
             };
-            Add(factory.Open(record.Request.Nodes[i], request));
+            Add(factory.Open(specs[i], request));
         }
     }
 
-    /// <summary>Removes the files that were made: the device does not come to be.</summary>
+    /// <summary>Removes the files that were made: the volume does not come to be.</summary>
     public void RemoveCreated() => factory.RemoveCreated();
+
+    /// <summary>Gives the nodes to a new owner, who closes them.</summary>
+    public IReadOnlyList<Node> Release()
+    {
+        Node[] nodes = [.. _nodes];
+        _nodes.Clear();
+        return nodes;
+    }
 
     /// <summary>Closes every node. After every queue has ended.</summary>
     public void Close()

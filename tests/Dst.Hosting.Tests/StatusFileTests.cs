@@ -1,7 +1,7 @@
-using Dst.Target.Status;
+using Dst.Hosting.Status;
 using Xunit;
 
-namespace Dst.Target.Tests;
+namespace Dst.Hosting.Tests;
 
 public sealed class StatusFileTests : IDisposable
 {

@@ -1,8 +1,8 @@
 using System.Text;
-using Dst.Target.Session;
+using Dst.Hosting.Sockets;
 using Xunit;
 
-namespace Dst.Target.Tests;
+namespace Dst.Hosting.Tests;
 
 public sealed class LineReaderTests
 {

@@ -8,10 +8,10 @@ using Dst.Daemon.Logging;
 namespace Dst.Daemon.Devices;
 
 /// <summary>
-/// The process that serves one device, started by this daemon or adopted from an earlier one. It outlives the daemon
+/// A process that serves one device, or all exports, started by this daemon or adopted from an earlier one. It outlives the daemon
 /// however that ends: it has its own session, no pipe to us, and an empty standard input. Any thread.
 /// </summary>
-internal sealed class TargetProcess
+internal sealed class ServingProcess
 {
     private const int SignalExitBase = 128;
     private const int OrderlyExitMax = 2;
@@ -21,8 +21,11 @@ internal sealed class TargetProcess
     private readonly Process? _child;
     private readonly ProcessHandle _handle;
 
-    private TargetProcess(Process? child, ProcessHandle handle)
+    private readonly string _word;
+
+    private ServingProcess(string word, Process? child, ProcessHandle handle)
     {
+        _word = word;
         _child = child;
         _handle = handle;
     }
@@ -34,13 +37,32 @@ internal sealed class TargetProcess
     public Task Exited => _handle.Exited;
 
     /// <summary>Takes over a process found at its socket.</summary>
-    public static TargetProcess Adopt(ProcessHandle handle) => new(null, handle);
+    /// <param name="handle">The process.</param>
+    /// <param name="word">What people call it: target or server.</param>
+    public static ServingProcess Adopt(ProcessHandle handle, string word) => new(word, null, handle);
 
     /// <summary>Starts the target of one device.</summary>
     /// <exception cref="ControlException">The program cannot be started.</exception>
-    public static TargetProcess Start(DaemonOptions options, string name)
+    public static ServingProcess StartTarget(DaemonOptions options, string name) => Start(
+        options.TargetBinary,
+        ["--run-dir", options.Run.Path, "--name", name],
+        "target",
+        $"target of device {name}",
+        "--target-binary");
+
+    /// <summary>Starts the server of exports.</summary>
+    /// <exception cref="ControlException">The program cannot be started.</exception>
+    public static ServingProcess StartServer(DaemonOptions options) => Start(
+        options.ServerBinary,
+        ["--run-dir", options.Run.Path, "--state-dir", options.State.Path],
+        "server",
+        "server of exports",
+        "--server-binary");
+
+    private static ServingProcess Start(
+        string binary, IReadOnlyList<string> arguments, string word, string what, string option)
     {
-        ProcessStartInfo start = new(options.TargetBinary, ["--run-dir", options.Run.Path, "--name", name])
+        ProcessStartInfo start = new(binary, arguments)
         {
             UseShellExecute = false,
             WorkingDirectory = "/",
@@ -52,31 +74,34 @@ internal sealed class TargetProcess
         {
             Process child = Process.Start(start)!;
             ProcessHandle handle = ProcessHandle.Open(child.Id)
-                ?? throw new ControlException(ControlErrorCode.Failure, $"target of device {name} ended at once");
-            return new(child, handle);
+                ?? throw new ControlException(ControlErrorCode.Failure, $"{what} ended at once");
+            return new(word, child, handle);
         }
         catch (Win32Exception e)
         {
             throw new ControlException(
                 ControlErrorCode.Failure,
-                $"target program {options.TargetBinary} cannot be started: {e.Message}; see dstd --target-binary");
+                $"{word} program {binary} cannot be started: {e.Message}; see dstd {option}");
         }
     }
 
     /// <summary>Waits for the end; false when the limit came first.</summary>
     public Task<bool> WaitAsync(TimeSpan limit) => _handle.WaitAsync(limit);
 
+    /// <summary>Ends the process at once; nothing happens when it has ended.</summary>
+    public void Kill() => _handle.Kill();
+
     /// <summary>How the process ended, for people. Only the parent learns the exit code.</summary>
     public async Task<string> EndAsync()
     {
         if (_child is null || !await HelperRunner.EndsAsync(_child, ExitCodeWait))
         {
-            return $"target (pid {Pid}) ended";
+            return $"{_word} (pid {Pid}) ended";
         }
 
         return _child.ExitCode > SignalExitBase
-            ? $"target (pid {Pid}) ended by signal {SignalName(_child.ExitCode - SignalExitBase)}"
-            : $"target (pid {Pid}) ended with exit code {_child.ExitCode}";
+            ? $"{_word} (pid {Pid}) ended by signal {SignalName(_child.ExitCode - SignalExitBase)}"
+            : $"{_word} (pid {Pid}) ended with exit code {_child.ExitCode}";
     }
 
     /// <summary>
