@@ -34,6 +34,8 @@ internal sealed class BlockHistory
     private readonly int[] _counts;
     private readonly List<int> _touched = [];
     private readonly bool[] _isTouched;
+    private long _transientAt;
+    private long _grantedAt;
 
     /// <summary>All zeroes, durable.</summary>
     public BlockHistory(World world, SimDisk disk, int blocks)
@@ -164,7 +166,7 @@ internal sealed class BlockHistory
         for (int i = 0; i < entries.Length; i++)
         {
             ref Entry entry = ref entries[i];
-            settled &= (entry.Flags & Flags.Gone) != Flags.None || (entry.Flags & (Flags.Lost | Flags.Transient | Flags.Optional)) == Flags.None;
+            settled &= (entry.Flags & Flags.Gone) != Flags.None || (entry.Flags & (Flags.Lost | Flags.Transient | Flags.Optional | Flags.AtRisk)) == Flags.None;
             if (entry.Value == value && (lenient || !IsOut(entries, in entry, begun)))
             {
                 found = i;
@@ -257,6 +259,7 @@ internal sealed class BlockHistory
     /// <param name="incarnation">Of the holder.</param>
     public void OnGrant(ulong incarnation)
     {
+        _grantedAt = _world.Steps;
         foreach (int block in _touched)
         {
             foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
@@ -291,6 +294,12 @@ internal sealed class BlockHistory
     /// <summary>A node has replayed and is live: what its reads could see in between is over.</summary>
     public void OnLive()
     {
+        if (_transientAt > _grantedAt)
+        {
+            // It happened in this very session: the replay is still to come.
+            return;
+        }
+
         foreach (int block in _touched)
         {
             foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
@@ -332,6 +341,7 @@ internal sealed class BlockHistory
 
     private void MarkLoss(Func<Writer, bool> isGone, bool readable)
     {
+        _transientAt = readable ? _world.Steps : _transientAt;
         foreach (int block in _touched)
         {
             foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))

@@ -87,6 +87,7 @@ internal sealed class SimDisk : Actor
         DiskOp op = _free.Count > 0 ? _free.Pop() : new DiskOp { Values = new ulong[64] };
         op.Applied = false;
         op.Fua = false;
+        op.MayRunPoisoned = false;
         op.Status = DstStatus.Ok;
         return op;
     }

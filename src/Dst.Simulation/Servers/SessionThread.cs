@@ -132,7 +132,6 @@ internal sealed class SessionThread : Actor
     /// <summary>A flush wants to the disk.</summary>
     public void QueueFlush(DiskOp op)
     {
-        op.MayRunPoisoned = Session.Gate.IsPoisoned;
         _flushes.Enqueue(op);
         StartFlush();
     }

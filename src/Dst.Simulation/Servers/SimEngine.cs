@@ -311,6 +311,9 @@ internal sealed class SimEngine : Actor, IDiskOwner
     private void Run(Peer peer, int slot, DiskOp op)
     {
         Fill(op, peer, slot, peer.Lane!.RequestAt(slot));
+
+        // Of FLUSH requests the lane lets only those through that follow a replay.
+        op.MayRunPoisoned = op.Operation == Operation.Flush && _server.Session.Gate.IsPoisoned;
         _toDisk.Enqueue(op);
 
         // The way from the check to the disk is an event of its own.
