@@ -24,7 +24,10 @@ public sealed record ExportSettings
     /// <summary>Which clients may see it.</summary>
     public AllowList Allow { get; init; } = AllowList.Loopback;
 
-    /// <summary>Engine threads, 1 to <see cref="ServerLimits.EnginesMax"/>; null for one per CPU, at most <see cref="ServerLimits.DefaultEnginesMax"/>.</summary>
+    /// <summary>
+    /// Engine threads, 1 to <see cref="ServerLimits.EnginesMax"/>; null for one per CPU, at most
+    /// <see cref="ServerLimits.DefaultEnginesMax"/>.
+    /// </summary>
     public int? Engines { get; init; }
 
     /// <summary>Its part of the server's payload budget; null for a share of what is free.</summary>
@@ -40,11 +43,14 @@ public sealed record ExportSettings
     public int ReadersMax { get; init; } = 64;
 }
 
-/// <summary>One export at work: its session machine and its engine threads. Session thread, but for what says otherwise.</summary>
+/// <summary>
+/// One export at work: its session machine and its engine threads. Session thread, but for what says otherwise.
+/// </summary>
 internal sealed class Export : IDisposable
 {
     private readonly ExportVolume _volume;
     private readonly long _creditBytes;
+    private readonly Action<string> _log;
     private MarkKeeper? _marks;
 
     /// <summary>Makes engine threads that do not run yet.</summary>
@@ -52,15 +58,19 @@ internal sealed class Export : IDisposable
     /// <param name="volume">What it serves.</param>
     /// <param name="memoryBytes">Its part of the payload budget.</param>
     /// <param name="reported">Wakes the session thread.</param>
-    public Export(ExportSettings settings, ExportVolume volume, long memoryBytes, Action reported)
+    /// <param name="log">Told in one line what an operator must know. Any thread.</param>
+    public Export(
+        ExportSettings settings, ExportVolume volume, long memoryBytes, Action reported, Action<string> log)
     {
+        _log = line => log($"export {settings.Name}: {line}");
         Settings = settings;
         _volume = volume;
         MemoryBytes = memoryBytes;
         int engines = settings.Engines ?? int.Min(Environment.ProcessorCount, ServerLimits.DefaultEnginesMax);
         var ledger = new FlushLedger(volume.Nodes.Count, engines);
         int connections = ConnectionsOfEngine(settings, engines);
-        var plan = new EnginePlan(settings.Name, volume, ledger, memoryBytes / engines, connections, IsReadOnly, reported);
+        var plan = new EnginePlan(
+            settings.Name, volume, ledger, memoryBytes / engines, connections, IsReadOnly, reported);
         _creditBytes = memoryBytes - (engines * EngineThread.ConnectionBytes(connections));
         Engines = [.. Enumerable.Range(0, engines).Select(index => new EngineThread(plan, index))];
     }
@@ -78,7 +88,7 @@ internal sealed class Export : IDisposable
     public EngineThread[] Engines { get; }
 
     /// <summary>Who uses it.</summary>
-    public ExportSession Session { get; private set; } = null!;
+    public ExportSession Session { get; private set; } = null!; // until Start has returned
 
     /// <summary>Told when nothing of it runs any more.</summary>
     public TaskCompletionSource Stopped { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -96,7 +106,8 @@ internal sealed class Export : IDisposable
             for (int i = 0; i < _volume.Nodes.Count; i++)
             {
                 // A node that is trusted for one flush has its mark still.
-                if (_volume.Nodes[i].Health is { State: not NodeHealthState.Live } || _volume.Marks?[i].IsPoisoned == true)
+                if (_volume.Nodes[i].Health is { State: not NodeHealthState.Live }
+                    || _volume.Marks?[i].IsPoisoned == true)
                 {
                     return true;
                 }
@@ -109,10 +120,9 @@ internal sealed class Export : IDisposable
     /// <summary>Starts the engine threads and the keeper of marks. The control thread that makes the export.</summary>
     /// <param name="record">What is on disk about it.</param>
     /// <param name="bootId">Of the process.</param>
-    /// <param name="log">Told when a mark cannot be written.</param>
     /// <param name="poisonChanged">Called on any thread when a mark was set or taken away.</param>
     /// <exception cref="ServerException">It cannot serve; everything was undone.</exception>
-    public void Start(in HoldRecord record, ulong bootId, Action<string> log, Action poisonChanged)
+    public void Start(in HoldRecord record, ulong bootId, Action poisonChanged)
     {
         for (int i = 0; i < Engines.Length; i++)
         {
@@ -122,7 +132,7 @@ internal sealed class Export : IDisposable
             }
         }
 
-        _marks = _volume.Marks is null ? null : new MarkKeeper(_volume.Marks, line => log($"export {Settings.Name}: {line}"));
+        _marks = _volume.Marks is null ? null : new MarkKeeper(_volume.Marks, _log);
         _volume.Signals.Connect(WakeEngines, () => _marks?.Signal());
         _marks?.Start([.. _volume.Nodes.Select(node => node.Health)], () =>
         {
@@ -170,9 +180,12 @@ internal sealed class Export : IDisposable
 
     /// <summary>True when the client may know that the export exists (N-39).</summary>
     public bool IsVisibleTo(Peer peer) =>
-        Settings.Listen.Any(address => address.Covers(peer.Local, peer.UnixPath)) && Settings.Allow.Allows(peer.Remote?.Address);
+        Settings.Listen.Any(address => address.Covers(peer.Local, peer.UnixPath))
+            && Settings.Allow.Allows(peer.Remote?.Address);
 
-    /// <summary>Ends the engine threads. After <see cref="Stopped"/>; a control thread, not the session thread.</summary>
+    /// <summary>
+    /// Ends the engine threads. After <see cref="Stopped"/>; a control thread, not the session thread.
+    /// </summary>
     /// <param name="timeoutMs">Milliseconds for each.</param>
     /// <returns>False when the disk still has requests.</returns>
     public bool StopEngines(int timeoutMs) => StopEngines(Engines, timeoutMs);
@@ -190,10 +203,14 @@ internal sealed class Export : IDisposable
         _volume.Dispose();
     }
 
-    /// <summary>What credits may be given out: blocks are powers of two, so data may take up to twice its length.</summary>
+    /// <summary>
+    /// What credits may be given out: blocks are powers of two, so data may take up to twice its length.
+    /// </summary>
     private long CreditBytes => long.Max(_creditBytes / 2, Geometry.MaxRequestBytes);
 
-    /// <summary>Connections of one engine thread when all that the export allows are there, and some that are on their way out.</summary>
+    /// <summary>
+    /// Connections of one engine thread when all that the export allows are there, and some that are on their way out.
+    /// </summary>
     internal static int ConnectionsOfEngine(ExportSettings settings, int engines) =>
         ((settings.ConnectionsMax + settings.ReadersMax + engines - 1) / engines) + ServerLimits.LeavingMax;
 

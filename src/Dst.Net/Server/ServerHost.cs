@@ -16,7 +16,9 @@ public sealed record ServerHostOptions
     /// <summary>Where hold records live (S-03).</summary>
     public required IHoldStore Holds { get; init; }
 
-    /// <summary>Gets one line for people at a time; may be called by several threads and must not block for long.</summary>
+    /// <summary>
+    /// Gets one line for people at a time; may be called by several threads and must not block for long.
+    /// </summary>
     public Action<string> Log { get; init; } = static _ => { };
 
     /// <summary>Program and version as clients are told.</summary>
@@ -24,14 +26,17 @@ public sealed record ServerHostOptions
 }
 
 /// <summary>
-/// The exports of this host: sockets, sessions and engine threads behind one face. Its methods are for control threads, any of them, one export at a
-/// time by one thread; all wait. What fails says so in a <see cref="ServerException"/> of one line and changes nothing.
+/// The exports of this host: sockets, sessions and engine threads behind one face. Its methods are for control threads,
+/// any of them, one export at a time by one thread; all wait. What fails says so in a <see cref="ServerException"/> of
+/// one line and changes nothing.
 /// </summary>
 public sealed class ServerHost : IDisposable
 {
     private const int PollMs = 20;
 
-    /// <summary>The least that an export works with: one request of the largest size for each engine, and its connections.</summary>
+    /// <summary>
+    /// The least that an export works with: one request of the largest size for each engine, and its connections.
+    /// </summary>
     private const int BlocksPerEngineMin = 4;
 
     /// <summary>A newcomer gets this part of what is free, so that the first export does not take all.</summary>
@@ -60,7 +65,9 @@ public sealed class ServerHost : IDisposable
     /// <summary>Drawn at the start, not 0 (S-20).</summary>
     public ulong BootId { get; }
 
-    /// <summary>Makes an export and serves it. The volume belongs to it, also when this fails: it is closed then.</summary>
+    /// <summary>
+    /// Makes an export and serves it. The volume belongs to it, also when this fails: it is closed then.
+    /// </summary>
     /// <param name="volume">What it serves; its backings are locked already (S-09).</param>
     /// <param name="settings">What it is to be.</param>
     /// <exception cref="ServerException">It cannot be served.</exception>
@@ -95,10 +102,15 @@ public sealed class ServerHost : IDisposable
         }
     }
 
-    /// <summary>Ends an export: clients are told that it is gone, running requests are awaited, nodes closed. Its hold record stays.</summary>
+    /// <summary>
+    /// Ends an export: clients are told that it is gone, running requests are awaited, nodes closed. Its hold record
+    /// stays.
+    /// </summary>
     /// <param name="name">The export.</param>
     /// <param name="failPending">Requests that nodes merely hold back end with an error.</param>
-    /// <param name="timeoutMs">For running requests. When it passes, the export is refused to clients and this may be called again.</param>
+    /// <param name="timeoutMs">
+    /// For running requests. When it passes, the export is refused to clients and this may be called again.
+    /// </param>
     /// <exception cref="ServerException">There is no such export, or its disk still has requests.</exception>
     public void RemoveExport(string name, bool failPending, int timeoutMs)
     {
@@ -116,7 +128,8 @@ public sealed class ServerHost : IDisposable
         if (!export.Stopped.Task.Wait(timeoutMs) || !WaitUntil(() => SessionThread.LiveCountOf(export) == 0, deadline))
         {
             throw new ServerException(
-                $"export {name}: its disk still has requests after {timeoutMs} ms" + (failPending ? string.Empty : "; wait, or remove it with --force"));
+                $"export {name}: its disk still has requests after {timeoutMs} ms"
+                + (failPending ? string.Empty : "; wait, or remove it with --force"));
         }
 
         _sessions.Ask(() => _sessions.DropExport(export));
@@ -129,22 +142,29 @@ public sealed class ServerHost : IDisposable
         }
     }
 
-    /// <summary>Ends the hold of a client that will not come back (S-04). Its connections are closed and drained first.</summary>
+    /// <summary>
+    /// Ends the hold of a client that will not come back (S-04). Its connections are closed and drained first.
+    /// </summary>
     /// <param name="name">The export.</param>
     /// <param name="timeoutMs">For running requests; when it passes, the release goes on by itself.</param>
-    /// <exception cref="ServerException">There is no such export, it takes longer, or the record cannot be written.</exception>
+    /// <exception cref="ServerException">
+    /// There is no such export, it takes longer, or the record cannot be written.
+    /// </exception>
     public void ReleaseHold(string name, int timeoutMs)
     {
         Export export = Find(name);
         Task<bool> released = _sessions.Ask(() => _sessions.Release(export));
         if (!released.Wait(timeoutMs))
         {
-            throw new ServerException($"export {name}: its disk still has requests of the old holder after {timeoutMs} ms; the hold ends with them");
+            throw new ServerException(
+                $"export {name}: its disk still has requests of the old holder after {timeoutMs} ms; "
+                + "the hold ends with them");
         }
 
         if (!released.GetAwaiter().GetResult())
         {
-            throw new ServerException($"export {name}: the hold record cannot be written; look at the state directory, then release again");
+            throw new ServerException(
+                $"export {name}: the hold record cannot be written; look at the state directory, then release again");
         }
     }
 
@@ -158,11 +178,15 @@ public sealed class ServerHost : IDisposable
         _sessions.Post(() => SessionThread.OnPoisonChanged(export));
         if (error < 0)
         {
-            throw new ServerException($"export {name}: the error mark cannot be taken away: {Errno.Describe(-error)}; look at the state directory");
+            throw new ServerException(
+                $"export {name}: the error mark cannot be taken away: {Errno.Describe(-error)}; "
+                + "look at the state directory");
         }
     }
 
-    /// <summary>What lies behind an export may have lost acknowledged changes: its clients replay as after a restart (S-23).</summary>
+    /// <summary>
+    /// What lies behind an export may have lost acknowledged changes: its clients replay as after a restart (S-23).
+    /// </summary>
     /// <param name="name">The export.</param>
     public void ChangeBootId(string name)
     {
@@ -182,8 +206,9 @@ public sealed class ServerHost : IDisposable
     public ServerStatus Status() => _sessions.Ask(_sessions.Status);
 
     /// <summary>
-    /// Ends the server in good order: nobody new comes in, what runs is answered for up to <see cref="ServerLimits.FinishMs"/>, clients get GOODBYE, holds
-    /// stay. A disk that does not answer does not keep it: the process may end then, and its backings stay locked until the disk is done (S-09).
+    /// Ends the server in good order: nobody new comes in, what runs is answered for up to
+    /// <see cref="ServerLimits.FinishMs"/>, clients get GOODBYE, holds stay. A disk that does not answer does not keep
+    /// it: the process may end then, and its backings stay locked until the disk is done (S-09).
     /// </summary>
     /// <returns>False when a disk still has requests; the process must end now.</returns>
     public bool Stop()
@@ -209,14 +234,15 @@ public sealed class ServerHost : IDisposable
             return false;
         }
 
-        _keeper.Dispose();
-        _sessions.Dispose();
+        // The keepers of marks wake the session thread on their way out: it goes last.
         foreach (Export export in _exports.Values)
         {
             export.Dispose();
         }
 
         _exports.Clear();
+        _keeper.Dispose();
+        _sessions.Dispose();
         return true;
     }
 
@@ -240,11 +266,15 @@ public sealed class ServerHost : IDisposable
         string? wrong =
             settings.Identity == UInt128.Zero ? "its identity is 0"
             : settings.Listen.Count == 0 ? "it has no address; leave --listen out for loopback"
-            : settings.Engines is <= 0 or > ServerLimits.EnginesMax ? $"engine threads must be 1 to {ServerLimits.EnginesMax}"
-            : settings.ConnectionsMax is < 1 or > WireLimits.ConnectionsMax ? $"connections must be 1 to {WireLimits.ConnectionsMax}"
+            : settings.Engines is <= 0 or > ServerLimits.EnginesMax
+                ? $"engine threads must be 1 to {ServerLimits.EnginesMax}"
+            : settings.ConnectionsMax is < 1 or > WireLimits.ConnectionsMax
+                ? $"connections must be 1 to {WireLimits.ConnectionsMax}"
             : settings.RequestsMax is < 1 or > WireLimits.SlotsMax ? $"requests must be 1 to {WireLimits.SlotsMax}"
-            : settings.ReadersMax is < 0 or > ServerLimits.ConnectionsMax ? $"readers must be 0 to {ServerLimits.ConnectionsMax}"
-            : settings.Allow == AllowList.Loopback && settings.Listen.FirstOrDefault(address => !address.IsLocal) is { } wide
+            : settings.ReadersMax is < 0 or > ServerLimits.ConnectionsMax
+                ? $"readers must be 0 to {ServerLimits.ConnectionsMax}"
+            : settings.Allow == AllowList.Loopback
+                && settings.Listen.FirstOrDefault(address => !address.IsLocal) is { } wide
                 ? $"{wide} is reached from other machines, but none is allowed: name them with --allow CIDR"
             : null;
         if (wrong is not null)
@@ -257,7 +287,9 @@ public sealed class ServerHost : IDisposable
     {
         if (!volume.Geometry.IsValid || (long)volume.Geometry.SizeBytes != volume.Map.SizeBytes)
         {
-            throw new ServerException($"export {settings.Name}: its volume has {volume.Map.SizeBytes} bytes and the geometry {volume.Geometry}");
+            throw new ServerException(
+                $"export {settings.Name}: its volume has {volume.Map.SizeBytes} bytes, "
+                + $"the geometry {volume.Geometry}");
         }
     }
 
@@ -315,9 +347,9 @@ public sealed class ServerHost : IDisposable
             }
 
             memoryBytes = TakeMemory(volume, settings, engines);
-            Export made = new(settings, volume, memoryBytes, _sessions.Wake);
+            Export made = new(settings, volume, memoryBytes, _sessions.Wake, _options.Log);
             export = made;
-            made.Start(in record, BootId, _options.Log, () => _sessions.Post(() => SessionThread.OnPoisonChanged(made)));
+            made.Start(in record, BootId, () => _sessions.Post(() => SessionThread.OnPoisonChanged(made)));
             _sessions.Ask(() => _sessions.AddExport(made));
             return made;
         }
@@ -352,8 +384,10 @@ public sealed class ServerHost : IDisposable
             if (wantedBytes < leastBytes || wantedBytes > freeBytes)
             {
                 throw new ServerException(
-                    $"export {settings.Name}: {engines} engine threads with requests of {volume.Geometry.MaxRequestBytes} bytes need {leastBytes} bytes, "
-                    + $"it would have {long.Min(wantedBytes, freeBytes)}; raise --memory of the server or use fewer engine threads");
+                    $"export {settings.Name}: {engines} engine threads with requests of "
+                    + $"{volume.Geometry.MaxRequestBytes} bytes need {leastBytes} bytes, "
+                    + $"it would have {long.Min(wantedBytes, freeBytes)}; "
+                    + "raise --memory of the server or use fewer engine threads");
             }
 
             _usedBytes += wantedBytes;
