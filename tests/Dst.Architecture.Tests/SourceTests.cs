@@ -9,6 +9,9 @@ public sealed partial class SourceTests
 {
     private const int LinesMax = 600;
 
+    /// <summary>A node for tests that stands for a whole disk, cache and all.</summary>
+    private const string BlocksOnPurpose = "src/Dst.Nodes/Faults/VolatileNode.cs";
+
     private static readonly string[] DataPlane =
     [
         "src/Dst.Core", "src/Dst.IO/Rings", "src/Dst.IO/Measure", "src/Dst.Nodes/Engine", "src/Dst.Nodes/Legs",
@@ -103,7 +106,8 @@ public sealed partial class SourceTests
     private static IEnumerable<string> ForbiddenWords(RepositoryFile file)
     {
         string code = NotCode().Replace(file.Text, " ");
-        Regex forbidden = file.IsIn(DataPlane) ? ForbiddenOnTheRoad() : ForbiddenEverywhere();
+        bool strict = file.IsIn(DataPlane) && !string.Equals(file.Path, BlocksOnPurpose, StringComparison.Ordinal);
+        Regex forbidden = strict ? ForbiddenOnTheRoad() : ForbiddenEverywhere();
         return forbidden.Matches(code).Select(match => $"{file.Path}: {match.Value.Trim()}");
     }
 
