@@ -58,7 +58,7 @@ public sealed class ClientLaneTests
     {
         _rig.Up();
         LaneEffect one = Assert.Single(_rig.Submit(0, Write()));
-        LaneEffect two = Assert.Single(_rig.Submit(1, Read(4096)));
+        LaneEffect two = Assert.Single(_rig.Submit(1, Write(4096)));
         _rig.Down();
         Assert.Empty(_rig.Submit(2, Read()));
         _rig.NextEpoch();
@@ -75,6 +75,21 @@ public sealed class ClientLaneTests
     }
 
     [Fact]
+    public void A_read_that_was_in_flight_waits_for_the_changes_that_are_sent_again()
+    {
+        _rig.Up();
+        Assert.Single(_rig.Submit(0, Read()));
+        Assert.Single(_rig.Submit(1, Write(4096)));
+        _rig.Down();
+        _rig.NextEpoch();
+        _rig.Order(LaneOrderKind.Settle);
+        LaneEffect change = Assert.Single(_rig.Order(LaneOrderKind.Resend), IsSend);
+        Assert.Equal(1, change.Leg);
+        Assert.Contains(_rig.Answer(change), IsNews(LaneNewsKind.Resent));
+        Assert.Equal(0, Assert.Single(_rig.Order(LaneOrderKind.Open), IsSend).Leg);
+    }
+
+    [Fact]
     public void A_change_in_the_completed_table_is_answered_and_not_sent_again()
     {
         _rig.Up();
@@ -88,7 +103,7 @@ public sealed class ClientLaneTests
         _rig.Shared.Completed.Add(Done(other, other.Header.Sequence + 1));
         _rig.NextEpoch();
         Assert.Contains(_rig.Order(LaneOrderKind.Settle), IsEnd(0, DstStatus.NoSpace));
-        Assert.Equal([1, 2], _rig.Order(LaneOrderKind.Resend).Where(IsSend).Select(effect => effect.Leg));
+        Assert.Equal([2], _rig.Order(LaneOrderKind.Resend).Where(IsSend).Select(effect => effect.Leg));
     }
 
     [Fact]
@@ -229,8 +244,8 @@ public sealed class ClientLaneTests
         Assert.DoesNotContain(_rig.Down(), effect => effect.Kind == LaneEffectKind.Complete);
         _rig.NextEpoch();
         _rig.Order(LaneOrderKind.Settle);
-        LaneEffect again = Assert.Single(_rig.Order(LaneOrderKind.Resend), IsSend);
-        Assert.Equal(sent.Header.Sequence, again.Header.Sequence);
+        Assert.DoesNotContain(_rig.Order(LaneOrderKind.Resend), IsSend);
+        LaneEffect again = Assert.Single(_rig.Order(LaneOrderKind.Open), IsSend);
         List<LaneEffect> second = _rig.Answer(again, good: false);
         Assert.Contains(second, IsDoubt(EpochEnd.BadData));
         Assert.Contains(second, IsEnd(0, DstStatus.ProtectionError));
