@@ -11,6 +11,14 @@ fs_mib=${FS_MIB:-64}
 
 add() { dstctl add-device "$@"; }
 
+# ended_badly PID: waits for a child, which must fail. In this shell: a subshell has no children to wait for.
+ended_badly() {
+    if wait "$1"; then
+        echo "process $1 ended well"
+        return 1
+    fi
+}
+
 two_files() { # NAME: a device over two new files
     add "$1" --node "file:$f/$1.a,size=96M" --node "file:$f/$1.b,size=160M"
 }
@@ -231,7 +239,7 @@ test_removal_while_requests_hang_is_bounded() {
     started=$SECONDS
     dstctl remove-device slow --force --timeout 5
     ((SECONDS - started < 30))
-    (! wait "$reader")
+    ended_badly "$reader"
     [ ! -e "$path" ]
 }
 
@@ -293,6 +301,10 @@ test_target_killed_with_every_tag_in_flight() {
         dd if="$path" of=/dev/null bs=4k count=1000 skip=$((reader * 256)) iflag=direct 2>"$f/reader$reader" &
         readers+=("$!")
     done
+    for reader in "${readers[@]}"; do
+        wait_until 20 test "/proc/$reader/fd/0" -ef "$path"
+    done
+    sleep 1
     wait_until 10 sh -c "[ \"\$(awk '{ print \$1 }' /sys/block/ublkb5/inflight)\" -ge 2 ]"
     kill -9 "$target"
     started=$SECONDS
@@ -301,8 +313,9 @@ test_target_killed_with_every_tag_in_flight() {
     wait_until 60 test ! -e /dev/ublkc5
     echo "the kernel let go after $((SECONDS - started)) s"
     for reader in "${readers[@]}"; do
-        (! wait "$reader") || { echo "reader $reader ended well"; return 1; }
+        ended_badly "$reader"
     done
+    head -n 1 "$f"/reader?
     [ "$(grep -l 'Input/output error' "$f"/reader? | wc -l)" = 4 ]
     ((SECONDS - started < 60))
     wait_until 10 sh -c "dstctl status stuck | grep -q 'restart dstd'"
