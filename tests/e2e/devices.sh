@@ -54,7 +54,9 @@ file_system() { # KIND MKFS-OPTIONS…
     local kind=$1 path check
     shift
     start_daemon
-    path=$(add "fs-$kind" --node "file:$f/1,size=150M" "file:$f/2,size=97M" --node "file:$f/3,size=203M")
+    # Sparse: a tmpfs can punch holes, but not zero a range and keep its room (C-18).
+    path=$(add "fs-$kind" --node "file:$f/1,size=150M,sparse" "file:$f/2,size=97M,sparse" \
+        --node "file:$f/3,size=203M,sparse")
     "mkfs.$kind" "$@" "$path"
     mkdir -p "$f/mnt"
     mount "$path" "$f/mnt"
