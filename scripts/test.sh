@@ -131,7 +131,8 @@ if ! $quick; then
         scripts/tests/vm_test.sh "${vm_tests[@]}" 2>&1 | tee "$results/vm_test.log"
         add_line "$results/vm_test.log" || fail "vm_test.sh did not come to its end"
         # Errors that the tests make on purpose.
-        allowed_dmesg='I/O error, dev (ublkb|dm-|ram|loop|sd)|Buffer I/O error|lost async page write|EXT4-fs (error|warning)'
+        allowed_dmesg='I/O error, dev (ublkb|dm-|ram|loop|sd)|Buffer I/O error|lost async page write'
+        allowed_dmesg+='|EXT4-fs (error|warning)'
         counts=(CYCLES=25 FIO_MIB=48 FS_MIB=64 REQUESTS=200000)
         vm_timeout=2000
         if $long; then
