@@ -88,18 +88,30 @@ for project in tests/*.Tests; do
     fi
 done
 
+run_suite() { # SUITE KERNEL
+    if [ "$1" = host_restart ]; then
+        KERNEL=$2 tests/e2e/host_restart.sh
+    else
+        scripts/vm.sh --kernel "$2" --memory 4096 --timeout "$vm_timeout" --dmesg-gate \
+            --allow-dmesg "$allowed_dmesg" -- env "${counts[@]}" "tests/e2e/$1.sh"
+    fi
+}
+
 # on_kernel KERNEL: runs every suite in the VM, one after the other; leaves a log and a status of each.
 on_kernel() {
-    local kernel=$1 suite log
+    local kernel=$1 suite log status
     for suite in "${suites[@]}"; do
         log=$results/$suite-$kernel.log
-        if [ "$suite" = host_restart ]; then
-            KERNEL=$kernel tests/e2e/host_restart.sh >"$log" 2>&1
-        else
-            scripts/vm.sh --kernel "$kernel" --memory 4096 --timeout "$vm_timeout" --dmesg-gate \
-                --allow-dmesg "$allowed_dmesg" -- env "${counts[@]}" "tests/e2e/$suite.sh" >"$log" 2>&1
+        run_suite "$suite" "$kernel" >"$log" 2>&1
+        status=$?
+        # QEMU before 8.1 may run a breakpoint that the kernel, patching its own code, has already taken away.
+        if grep -q '^vm.sh: the guest died' "$log" && grep -q 'Oops: int3' "$log"; then
+            mv "$log" "$log.emulator"
+            run_suite "$suite" "$kernel" >"$log" 2>&1
+            status=$?
+            echo "(the second run: the emulator broke off the first, see $log.emulator)" >>"$log"
         fi
-        echo $? >"$log.status"
+        echo $status >"$log.status"
         printf '\n== %s on kernel %s (until %d s)\n%s\n' "$suite" "$kernel" "$SECONDS" "$(cat "$log")"
     done
 }
@@ -122,7 +134,7 @@ if ! $quick; then
     part "publish"
     if scripts/publish.sh; then
         part "vm.sh"
-        vm_tests=(usage_errors surroundings live_output interrupt_kills disks panic gate)
+        vm_tests=(usage_errors surroundings live_output interrupt_kills disks panic boots_again gate)
         if $long; then
             vm_tests=()
         else

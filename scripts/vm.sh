@@ -11,6 +11,9 @@ source "$SCRIPTS/lib/kernels.sh"
 
 readonly STATUS_USAGE=2 STATUS_GATE=99 STATUS_TIMEOUT=124 STATUS_GUEST_DIED=125
 readonly SOCKET_WAIT_ROUNDS=500
+# QEMU before 8.1 may run a breakpoint that the kernel, patching its own code while it boots, has already taken away.
+# A guest that dies before the command began is booted anew: nothing of the command is done twice.
+readonly BOOTS_MAX=3
 readonly GATE_PATTERN='WARNING:|BUG:|Oops|INFO: task .* blocked for more than|I/O error|UBSAN:'\
 '|general protection fault|stalls? (on|detected)'
 # By the source a false positive of kernel 7.2 with zero copy.
@@ -118,18 +121,23 @@ run_dir=
 terminal=
 pids=()
 
-# shellcheck disable=SC2317  # called by the trap
-clean_up() {
+end_started() {
     local pid
-    trap '' INT TERM HUP
-    # Bash would tell of every process killed.
-    exec 2>/dev/null
     for pid in "${pids[@]}"; do
         kill -KILL "$pid" || true
     done
     wait || true
+    pids=()
     # A killed QEMU leaves the terminal raw.
     [[ -z $terminal ]] || stty "$terminal"
+}
+
+# shellcheck disable=SC2317  # called by the trap
+clean_up() {
+    trap '' INT TERM HUP
+    # Bash would tell of every process killed.
+    exec 2>/dev/null
+    end_started
     [[ -z $run_dir ]] || rm -rf "$run_dir"
 }
 trap clean_up EXIT
@@ -197,7 +205,7 @@ add_disks() {
             fail_usage \
                 "--disk: '$disk' is neither a size such as 2G nor a writable file (truncate -s 2G FILE makes one)"
         fi
-        machine+=(-drive "if=none,id=disk$number,format=raw,discard=unmap,cache=$cache,file=${file//,/,,}"
+        disk_options+=(-drive "if=none,id=disk$number,format=raw,discard=unmap,cache=$cache,file=${file//,/,,}"
             -device "virtio-blk-pci,drive=disk$number,serial=dst-disk$number")
         number=$((number + 1))
     done
@@ -319,6 +327,22 @@ wait_for_end() {
     wait "$copier" || true
 }
 
+# One boot, from the machine's parts to its end.
+run_guest() {
+    local number
+    machine=("${disk_options[@]}")
+    sockets=()
+    rm -f "$run_dir"/*.sock
+    share_folder root / always
+    share_folder control "$run_dir/control" none
+    for number in "${!shares[@]}"; do
+        share_folder "share$number" "${shares[$number]}" none
+    done
+    wait_for_sockets
+    start_machine
+    wait_for_end
+}
+
 check_gate() {
     local pattern found
     pattern=$(IFS='|'; echo "${allowed[*]}")
@@ -338,27 +362,28 @@ release=${kernel##*/}
 scratch=${TMPDIR:-/tmp}
 ((${#scratch} <= 70)) || scratch=/tmp
 run_dir=$(mktemp -d "$scratch/dst-vm.XXXXXX")
-machine=()
-sockets=()
 lasting_disks=0
 ulimit -n "$(ulimit -Hn)"
+disk_options=()
 add_disks
 write_control
 build_initramfs
-share_folder root / always
-share_folder control "$run_dir/control" none
-for number in "${!shares[@]}"; do
-    share_folder "share$number" "${shares[$number]}" none
-done
-wait_for_sockets
-start_machine
-wait_for_end
-
-if ! [[ -s $run_dir/control/status ]]; then
-    say "the guest died before the command ended"
+for ((boot = 1; ; boot++)); do
+    run_guest
+    [[ ! -s $run_dir/control/status ]] || break
+    if [[ -e $run_dir/control/uptime ]]; then
+        say "the guest died before the command ended"
+    elif ((boot < BOOTS_MAX)); then
+        say "the guest died before the command began, booting it again; it said:" \
+            "$(grep -s -m 1 -E 'Oops|Kernel panic' "$run_dir/console" | tr -d '\r' || true)"
+        end_started 2>/dev/null
+        continue
+    else
+        say "the guest died $BOOTS_MAX times before the command began"
+    fi
     show_console 80
     exit "$STATUS_GUEST_DIED"
-fi
+done
 status=$(<"$run_dir/control/status")
 if [[ -v DST_VM_VERBOSE ]]; then
     read -r booted _ <"$run_dir/control/uptime"

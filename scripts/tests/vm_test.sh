@@ -235,6 +235,34 @@ panic() {
     expect_clean
 }
 
+# fake_qemu DEATHS: an emulator, first in the path, that dies at once as often as said and is the real one then.
+fake_qemu() {
+    mkdir -p "$WORK/bin"
+    cat >"$WORK/bin/qemu-system-x86_64" <<FAKE
+#!/bin/bash
+echo boot >>"$WORK/boots"
+((\$(wc -l <"$WORK/boots") > $1)) || exit 1
+exec "$(command -v qemu-system-x86_64)" "\$@"
+FAKE
+    chmod 755 "$WORK/bin/qemu-system-x86_64"
+    rm -f "$WORK/boots"
+}
+
+boots_again() {
+    fake_qemu 1
+    PATH=$WORK/bin:$PATH vm -- echo once
+    expect status "$status" 0
+    expect output "$out" once
+    grep -q 'booting it again' "$WORK/err" || note "it does not tell of the second boot"
+    expect_clean
+    fake_qemu 3
+    PATH=$WORK/bin:$PATH vm -- echo once
+    expect "status after three deaths" "$status" 125
+    expect output "$out" ''
+    rm -r "${WORK:?}/bin" "$WORK/boots"
+    expect_clean
+}
+
 gate() {
     local line='Buffer I/O error on dev vda, logical block 0'
     vm --dmesg-gate -- bash -c "echo '<3>$line' >/dev/kmsg"
@@ -299,7 +327,7 @@ run_side_by_side() {
 tests=("$@")
 ((${#tests[@]})) || tests=(usage_errors archive_out_of_reach boots_6_12 boots_7 surroundings live_output whole_output
     reader_gone timeout_kills interrupt_kills killed_script_leaves_no_process disks udev_probes shared_folder many_files
-    shell panic gate hung_task counted_instructions run_side_by_side)
+    shell panic boots_again gate hung_task counted_instructions run_side_by_side)
 for test in "${tests[@]}"; do
     run "$test"
 done
