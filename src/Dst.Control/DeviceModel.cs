@@ -247,3 +247,35 @@ public sealed record RemovalReport(IReadOnlyList<string> Notes);
 /// <summary>Which node's error mark is to be cleared.</summary>
 /// <param name="Index">Index of the node; all nodes when null.</param>
 public sealed record ClearErrorRequest(int? Index);
+
+/// <summary>What an operator tells a network node; the words of the API and of the target's protocol.</summary>
+public static class NodeOrder
+{
+    /// <summary>Requests wait.</summary>
+    public const string Suspend = "suspend";
+
+    /// <summary>Requests go on.</summary>
+    public const string Resume = "resume";
+
+    /// <summary>Requests that wait end with an error.</summary>
+    public const string Fail = "fail";
+
+    /// <summary>Budgets of requests change.</summary>
+    public const string Set = "set";
+}
+
+/// <summary>Budgets of a network node's requests (S-15); what is null stays as it is.</summary>
+public sealed record NodeSettings
+{
+    /// <summary>Time from a request's arrival; 0 for no limit.</summary>
+    public long? DeadlineMs { get; init; }
+
+    /// <summary>Times it may be sent again; 0 for no limit.</summary>
+    public int? Retries { get; init; }
+
+    /// <summary>Time from its first failure; 0 for no limit.</summary>
+    public long? RetryTimeMs { get; init; }
+
+    /// <summary>A request whose budget is spent ends with an error instead of waiting.</summary>
+    public bool? EndsWithError { get; init; }
+}
