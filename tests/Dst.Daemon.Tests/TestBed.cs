@@ -33,6 +33,7 @@ internal sealed class TestBed : IAsyncDisposable
             Run = new RunDirectory($"{Root}/run"),
             State = new StateDirectory($"{Root}/state"),
             TargetBinary = wrapper,
+            ServerBinary = wrapper,
             LinkDirectory = $"{Root}/links",
             ProcRoot = $"{Fake}/proc",
             SysRoot = $"{Fake}/sys",

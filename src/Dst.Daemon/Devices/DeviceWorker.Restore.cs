@@ -96,7 +96,7 @@ internal sealed partial class DeviceWorker
 
             return record is null or { Removing: true } or { IsHalfMade: true }
                 ? EndUnfinished(record)
-                : new((await BringUpAsync(record, cancel)).Error?.Message);
+                : new((await BringUpAsync(record, CreationWishes.None, cancel)).Error?.Message);
         }
         catch (ControlException e)
         {
@@ -183,7 +183,8 @@ internal sealed partial class DeviceWorker
 
     private void Adopt(TargetSession session, DeviceRecord record, DeviceGeometry geometry)
     {
-        DeviceRecord adopted = record with { Geometry = record.Geometry ?? geometry, Removing = false, Starting = false };
+        DeviceRecord adopted =
+            record with { Geometry = record.Geometry ?? geometry, Removing = false, Starting = false };
         if (record.IsHalfMade || record.Removing || _stored?.Warning is not null)
         {
             Save(adopted);

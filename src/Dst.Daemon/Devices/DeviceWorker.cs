@@ -60,7 +60,8 @@ internal sealed partial class DeviceWorker : IDisposable
     public Task Work { get; private set; } = Task.CompletedTask;
 
     /// <summary>Begins the creation; its outcome is that of <see cref="Work"/>.</summary>
-    public void Create(DeviceRecord record) => Work = Task.Run(() => CreateAsync(record));
+    public void Create(DeviceRecord record, CreationWishes wishes) =>
+        Work = Task.Run(() => CreateAsync(record, wishes));
 
     /// <summary>Begins adoption or restore from what was found at start, tried again for as long as it takes.</summary>
     public void Restore(StoredRecord<DeviceRecord> stored)
