@@ -13,7 +13,7 @@ namespace Dst.FakeTarget;
 internal sealed class FakeExports(string run)
 {
     private readonly RunDirectory _run = new(run);
-    private readonly ConcurrentDictionary<string, (ExportRecord Record, string State)> _exports = new();
+    private readonly ConcurrentDictionary<string, (ExportRecord Record, string State)> _exports = new(StringComparer.Ordinal);
     private readonly TaskCompletionSource<int> _end = new();
 
     private static HashSet<string> Modes => Program.Modes("mode-server");

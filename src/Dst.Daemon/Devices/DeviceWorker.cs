@@ -280,6 +280,14 @@ internal sealed partial class DeviceWorker : IDisposable
         try
         {
             File.Delete(_services.Options.State.DeviceMarks(Name));
+            for (int i = 0; i < (_view.Record?.Request.Nodes.Count ?? 0); i++)
+            {
+                File.Delete(_services.Options.State.NodeEpoch(Name, i));
+                if (Directory.Exists(_services.Options.Run.Notes))
+                {
+                    File.Delete(_services.Options.Run.NodeNote(Name, i));
+                }
+            }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
