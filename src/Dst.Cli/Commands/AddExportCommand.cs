@@ -16,8 +16,8 @@ internal static class AddExportCommand
         var command = new Verb(
             "add-export",
             "Serve nodes, in order, to DST devices of other machines, and print what to give --node there. "
-                + "Loopback, the default address, is reached by every user and program of this host: it is no protection "
-                + "from them.",
+                + "Loopback, the default address, is reached by every user and program of this host: it is no "
+                + "protection from them.",
             "dstctl add-export pool --node file:/srv/pool.img,size=40G",
             "dstctl add-export pool --node dev:/dev/sdb --listen 192.0.2.7:7003 --allow 192.0.2.0/24",
             "dstctl add-export iso --node file:/srv/a.iso --read-only --listen '[2001:db8::7]:7003' --allow 2001:db8::/32",

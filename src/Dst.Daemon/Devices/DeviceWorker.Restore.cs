@@ -128,7 +128,8 @@ internal sealed partial class DeviceWorker
             _services.Log.CreationRolledBack(Name);
             if (SpecLayers.FilesMade(record.Request) is { Length: > 0 } files)
             {
-                _services.Log.DeviceWarning(Name, $"files made for it may be left, if its target was killed too: {files}");
+                _services.Log.DeviceWarning(
+                    Name, $"files made for it may be left, if its target was killed too: {files}");
             }
         }
 

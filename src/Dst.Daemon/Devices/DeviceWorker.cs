@@ -228,7 +228,8 @@ internal sealed partial class DeviceWorker : IDisposable
         catch (Exception e)
         {
             // Nobody awaits this; without a word the device would show "clearing up" for ever.
-            string reason = $"its target ended, and clearing up failed: {e.Message.ReplaceLineEndings(" ")}; remove the device";
+            string why = e.Message.ReplaceLineEndings(" ");
+            string reason = $"its target ended, and clearing up failed: {why}; remove the device";
             _services.Log.DeviceFailed(Name, reason);
             Show(old => old with { State = DeviceState.Failed, Reason = reason });
         }

@@ -167,7 +167,9 @@ internal sealed class ServerControl : IDisposable
     /// <param name="name">The export.</param>
     /// <param name="failPending">Requests that nodes hold back end with an error.</param>
     /// <param name="timeoutMs">How long running requests may take.</param>
-    /// <exception cref="ControlException">No such export, or it still has requests; then it may be called again.</exception>
+    /// <exception cref="ControlException">
+    /// No such export, or it still has requests; then it may be called again.
+    /// </exception>
     public void Close(string name, bool failPending, int timeoutMs)
     {
         ExportWork work = Find(name);

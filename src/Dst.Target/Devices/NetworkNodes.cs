@@ -89,7 +89,8 @@ internal static class NetworkNodes
     {
         for (int i = 0; i < nodes.Count; i++)
         {
-            if ((nodeIndex is null || nodeIndex == i) && nodes[i] is NetworkNode { Status.LostUnflushedWrites: true } remote)
+            if ((nodeIndex is null || nodeIndex == i)
+                && nodes[i] is NetworkNode { Status.LostUnflushedWrites: true } remote)
             {
                 remote.ClearError();
             }
