@@ -13,7 +13,8 @@ internal static class Inputs
     // What the runtime puts in the place of bytes that are not UTF-8: another file would be meant.
     private const char NotUtf8 = '\ufffd';
 
-    private static readonly string[] NodeKinds = ["file:", "dev:", "dst://", "dst+unix:", "mem:", "zero:", "delay:", "error:"];
+    private static readonly string[] NodeKinds =
+        ["file:", "dev:", "dst://", "dst+unix:", "mem:", "zero:", "delay:", "error:"];
 
     /// <summary>The name of a device that exists; completed from the daemon.</summary>
     public static Argument<string> DeviceName(DaemonAccess daemon, string description)

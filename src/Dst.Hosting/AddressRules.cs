@@ -18,7 +18,9 @@ public sealed record AddressRules(IReadOnlyList<ListenAddress> Listen, AllowList
     /// <param name="name">The export, for messages.</param>
     /// <param name="listen">Addresses; null for none.</param>
     /// <param name="allow">Networks; null for none.</param>
-    /// <exception cref="ControlException">One is wrong, or other machines could come in and none is allowed.</exception>
+    /// <exception cref="ControlException">
+    /// One is wrong, or other machines could come in and none is allowed.
+    /// </exception>
     public static AddressRules Check(string name, IReadOnlyList<string>? listen, IReadOnlyList<string>? allow)
     {
         listen ??= [];

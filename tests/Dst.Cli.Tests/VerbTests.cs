@@ -221,7 +221,9 @@ public sealed class VerbTests
     {
         await using var daemon = new FakeDaemon(request => FakeAnswer.Error(
             ControlErrorCode.NotFound,
-            request.Target.Contains("devices", StringComparison.Ordinal) ? "no device named 'x'" : "no export named 'x'"));
+            request.Target.Contains("devices", StringComparison.Ordinal)
+                ? "no device named 'x'"
+                : "no export named 'x'"));
         Outcome outcome = await Cli.RunAsync(daemon, "status", "x");
         Assert.Equal(new Outcome(3, "", "dstctl: no device or export named 'x'; see dstctl list\n"), outcome);
     }
@@ -234,7 +236,8 @@ public sealed class VerbTests
             Exports = JsonSerializer.Serialize([Pool], ControlJson.Default.ExportStatusArray),
         };
         Assert.Equal(
-            "pool  dst://192.0.2.7/pool dst+unix:/run/a,,b,export=pool\n", (await Cli.RunAsync(daemon, "list")).Succeeds());
+            "pool  dst://192.0.2.7/pool dst+unix:/run/a,,b,export=pool\n",
+            (await Cli.RunAsync(daemon, "list")).Succeeds());
         string status = (await Cli.RunAsync(daemon, "status")).Succeeds();
         Assert.Contains("export", status, StringComparison.Ordinal);
         Assert.Contains("pool: held by disk1 of host h\n", status, StringComparison.Ordinal);

@@ -16,7 +16,8 @@ public sealed class ExportTests
         await using TestBed bed = await TestBed.StartedAsync();
         await File.WriteAllTextAsync($"{bed.Fake}/mode-server", "warn", TestContext.Current.CancellationToken);
         ExportStatus status = await AddAsync(bed, "e");
-        Assert.Equal(("live", 2L << 20, 3L, 17L), (status.State, status.SizeBytes, status.Epoch, status.Counters["reads"]));
+        Assert.Equal(
+            ("live", 2L << 20, 3L, 17L), (status.State, status.SizeBytes, status.Epoch, status.Counters["reads"]));
         Assert.Equal(["127.0.0.1:7003"], status.Listen);
         Assert.Equal(["127.0.0.0/8", "::1/128"], status.Allow);
         Assert.Contains("IO_FLUSHER", Assert.Single(status.Warnings), StringComparison.Ordinal);

@@ -52,7 +52,8 @@ public sealed class RecordStoreTests : IDisposable
         {
             RecordStores.Devices(_state).Save(Record("a", 1));
             RecordStores.Devices(_state).Save(Record("a", 2));
-            RecordStore<DeviceRecord> failing = RecordStores.Devices(_state, at => ThrowAt(at, step, new InvalidOperationException("killed")));
+            RecordStore<DeviceRecord> failing = RecordStores.Devices(
+                _state, at => ThrowAt(at, step, new InvalidOperationException("killed")));
             Assert.Throws<InvalidOperationException>(() => failing.Save(Record("a", 3)));
             StoredRecord<DeviceRecord> found = Assert.Single(RecordStores.Devices(_state).LoadAll());
             Assert.Equal(step >= StoreStep.Renamed ? 3 : 2, found.Record!.Request.Id);
@@ -112,7 +113,8 @@ public sealed class RecordStoreTests : IDisposable
         store.Save(Record("a", 1));
         store.Save(Record("a", 2));
         File.WriteAllText(_state.DeviceRecord("a"), "torn");
-        RecordStore<DeviceRecord> failing = RecordStores.Devices(_state, at => ThrowAt(at, StoreStep.Synced, new IOException("EIO")));
+        RecordStore<DeviceRecord> failing = RecordStores.Devices(
+            _state, at => ThrowAt(at, StoreStep.Synced, new IOException("EIO")));
         Assert.Throws<ControlException>(() => failing.Save(Record("a", 3)));
         Assert.Equal(1, Assert.Single(store.LoadAll()).Record!.Request.Id);
     }

@@ -315,7 +315,8 @@ public sealed class RestoreTests
         Task<HttpResponseMessage> clearing = bed.Client.PostAsync(
             "/v1/devices/a/clear-error", new StringContent("{}"), TestContext.Current.CancellationToken);
         await TestBed.UntilAsync(
-            () => bed.FakeLog.Any(line => line.StartsWith("helper clear-error", StringComparison.Ordinal)) || clearing.IsCompleted,
+            () => bed.FakeLog.Any(line => line.StartsWith("helper clear-error", StringComparison.Ordinal))
+                || clearing.IsCompleted,
             "clear-error");
         await bed.RemoveFailsAsync("a", HttpStatusCode.Conflict, "?timeoutMs=100");
         bed.Mode("a");

@@ -225,7 +225,8 @@ internal sealed class TestBed : IAsyncDisposable
 
     public DeviceRecord StoredRecord(string name)
     {
-        (RecordVerdict verdict, DeviceRecord? record, _) = RecordForms.Device.Read(Options.State.DeviceRecord(name), name);
+        (RecordVerdict verdict, DeviceRecord? record, _) = RecordForms.Device.Read(
+            Options.State.DeviceRecord(name), name);
         Assert.Equal(RecordVerdict.Good, verdict);
         return record!;
     }

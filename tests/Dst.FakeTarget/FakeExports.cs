@@ -13,7 +13,8 @@ namespace Dst.FakeTarget;
 internal sealed class FakeExports(string run)
 {
     private readonly RunDirectory _run = new(run);
-    private readonly ConcurrentDictionary<string, (ExportRecord Record, string State)> _exports = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, (ExportRecord Record, string State)> _exports =
+        new(StringComparer.Ordinal);
     private readonly TaskCompletionSource<int> _end = new();
 
     private static HashSet<string> Modes => Program.Modes("mode-server");
@@ -83,9 +84,12 @@ internal sealed class FakeExports(string run)
         {
         }
 
-        foreach (string name in opened.Where(name => _exports.TryGetValue(name, out var found) && found.State == "open"))
+        foreach (string name in opened)
         {
-            _exports.TryRemove(name, out _);
+            if (_exports.TryGetValue(name, out var found) && found.State == "open")
+            {
+                _exports.TryRemove(name, out _);
+            }
         }
     }
 

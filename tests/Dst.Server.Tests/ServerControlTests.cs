@@ -76,8 +76,9 @@ public sealed class ServerControlTests : IDisposable
             Assert.True(File.Exists($"{_folder}/a.img"));
         }
 
-        Assert.True(SpinWait.SpinUntil(() => !File.Exists($"{_folder}/a.img"), TimeSpan.FromSeconds(10)));
-        Assert.False(File.Exists(_options.State.ExportMarks("e")));
+        Assert.True(SpinWait.SpinUntil(
+            () => !File.Exists($"{_folder}/a.img") && !File.Exists(_options.State.ExportMarks("e")),
+            TimeSpan.FromSeconds(10)));
     }
 
     [Fact]
@@ -127,7 +128,7 @@ public sealed class ServerControlTests : IDisposable
         using Client dstd = new(_options.Run);
         dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = Record("e", "mem:4M") });
         Assert.Null(dstd.Ask(new() { RequestId = 2, Command = "commit-export", Name = "e" }).Error);
-        Assert.True(NodeSpec.TryParse($"dst+unix:{_folder}/sock,export=e", out NodeSpec? spec, out string? fault), fault);
+        Assert.True(NodeSpec.TryParse($"dst+unix:{_folder}/sock,export=e", out NodeSpec? spec, out _));
         var identity = new NetworkIdentity { DeviceUuid = 7, NodeIndex = 0, Incarnation = 9, Holder = "disk1 on far" };
         var stores = new NetworkStores(
             new FileEpochStore($"{_folder}/epoch"), new FileServerNoteStore($"{_folder}/note"));
@@ -182,7 +183,7 @@ public sealed class ServerControlTests : IDisposable
         public ServerReply Ask(ServerRequest request)
         {
             _socket.Send(
-                (byte[])[.. JsonSerializer.SerializeToUtf8Bytes(request, ControlJson.Default.ServerRequest), (byte)'\n']);
+                [.. JsonSerializer.SerializeToUtf8Bytes(request, ControlJson.Default.ServerRequest), (byte)'\n']);
             while (true)
             {
                 ServerReply reply = JsonSerializer.Deserialize(_reader.ReadLine()!, ControlJson.Default.ServerReply)!;

@@ -98,12 +98,13 @@ internal static class AddDeviceCommand
 
         public Option<int?> Timeout { get; } =
             Inputs.TimeoutSeconds(
-                $"Seconds that network nodes may take to attach before all is undone (default {DefaultNodeTimeoutSeconds}).");
+                "Seconds that network nodes may take to attach before all is undone "
+                + $"(default {DefaultNodeTimeoutSeconds}).");
 
         public Option<bool> TakeOver { get; } = new("--take-over")
         {
-            Description = "Fence whoever holds the exports of the network nodes: that client is cut off for good, and what "
-                + "it had not flushed is lost.",
+            Description = "Fence whoever holds the exports of the network nodes: that client is cut off for good, and "
+                + "what it had not flushed is lost.",
         };
 
         public DeviceRequest Read(ParseResult parsed) => new()

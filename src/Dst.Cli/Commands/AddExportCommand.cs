@@ -20,7 +20,7 @@ internal static class AddExportCommand
                 + "protection from them.",
             "dstctl add-export pool --node file:/srv/pool.img,size=40G",
             "dstctl add-export pool --node dev:/dev/sdb --listen 192.0.2.7:7003 --allow 192.0.2.0/24",
-            "dstctl add-export iso --node file:/srv/a.iso --read-only --listen '[2001:db8::7]:7003' --allow 2001:db8::/32",
+            "dstctl add-export iso --node file:/srv/a.iso --read-only --listen '[2001:db8::7]' --allow 2001:db8::/32",
             "dstctl add-export local --node dev:/dev/sdc --listen unix:/run/dst/local.sock",
             "dstctl add-device disk1 --node dst://192.0.2.7/pool   # on the other machine")
         {

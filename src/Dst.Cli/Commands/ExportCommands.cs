@@ -55,7 +55,7 @@ internal static class ExportCommands
     {
         Argument<string> name = Inputs.ExportName(daemon, "Name of the export.");
         Option<int?> timeout = Inputs.TimeoutSeconds(
-            $"Seconds to wait for requests of the old holder that the disk still has (default {DefaultTimeoutSeconds}).");
+            $"Seconds to wait for requests of the holder that the disk still has (default {DefaultTimeoutSeconds}).");
         var command = new Verb(
             "release-export",
             "End the hold of a client that will not come back, so that another may attach. If it does come back, it is "

@@ -13,8 +13,8 @@ internal static class ListCommand
         Option<bool> json = Inputs.Json();
         var command = new Verb(
             "list",
-            "Print name and path of every device, name and addresses of every export, one a line; '-' stands for the path "
-                + "of a device that is not live.",
+            "Print name and path of every device, name and addresses of every export, one a line; '-' stands for the "
+                + "path of a device that is not live.",
             "dstctl list",
             "dstctl list --json")
         {

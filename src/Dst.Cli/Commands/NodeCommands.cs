@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Completions;
 using Dst.Cli.Output;
 using Dst.Control;
 using Dst.Core.Specs;
@@ -23,7 +24,11 @@ internal static class NodeCommands
                 + "the device's target.",
             "dstctl suspend-node disk1 0"),
         CreateSimple(
-            daemon, NodeOrder.Resume, "resume-node", "Let requests of a suspended node go on.", "dstctl resume-node disk1 0"),
+            daemon,
+            NodeOrder.Resume,
+            "resume-node",
+            "Let requests of a suspended node go on.",
+            "dstctl resume-node disk1 0"),
         CreateSimple(
             daemon,
             NodeOrder.Fail,
@@ -58,7 +63,7 @@ internal static class NodeCommands
             HelpName = "KEY=VALUE",
             Arity = ArgumentArity.OneOrMore,
         };
-        settings.CompletionSources.Add(_ => Keys.Select(key => new System.CommandLine.Completions.CompletionItem($"{key}=")));
+        settings.CompletionSources.Add(_ => Keys.Select(key => new CompletionItem($"{key}=")));
         settings.Validators.Add(result =>
         {
             if (!TryRead([.. result.Tokens.Select(token => token.Value)], out _, out string? error))
@@ -68,8 +73,8 @@ internal static class NodeCommands
         });
         var command = new Verb(
             "set-node",
-            "Change how long requests of a network node may wait. Lasts until the end of the device's target; the node's "
-                + "specification has the values after that.",
+            "Change how long requests of a network node may wait. Lasts until the end of the device's target; the "
+                + "node's specification has the values after that.",
             "dstctl set-node disk1 0 deadline=30s on-timeout=error",
             "dstctl set-node disk1 0 retries=5 retry-time=1m")
         {
@@ -88,7 +93,8 @@ internal static class NodeCommands
 
     private static (Argument<string> Name, Argument<int?> Index) Target(DaemonAccess daemon)
     {
-        Argument<int?> index = Inputs.WholeNumber("INDEX", 0, MaxNodeIndex, "Index of the node, as in 'dstctl status'.");
+        Argument<int?> index = Inputs.WholeNumber(
+            "INDEX", 0, MaxNodeIndex, "Index of the node, as in 'dstctl status'.");
         index.Arity = ArgumentArity.ExactlyOne;
         return (Inputs.DeviceName(daemon, "Name of the device."), index);
     }

@@ -43,7 +43,10 @@ internal static class RemoveDeviceCommand
     {
         using DaemonClient client = daemon.Connect(parsed);
         var operation = new LongOperation(
-            daemon.Host, async look => OperationView.Of(await client.GetDeviceAsync(name, look)), name, $"removing {name}");
+            daemon.Host,
+            async look => OperationView.Of(await client.GetDeviceAsync(name, look)),
+            name,
+            $"removing {name}");
         RemovalReport report = await operation.RunAsync(
             abandon => client.RemoveDeviceAsync(name, force, timeoutMs, abandon), cancellation);
         foreach (string note in report.Notes ?? [])

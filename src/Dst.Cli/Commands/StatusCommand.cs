@@ -49,7 +49,9 @@ internal static class StatusCommand
         if (json)
         {
             CliJson.Write(
-                daemon.Host.Output, new StatusDocument(CliJson.Schema, devices, exports), CliJson.Readable.StatusDocument);
+                daemon.Host.Output,
+                new StatusDocument(CliJson.Schema, devices, exports),
+                CliJson.Readable.StatusDocument);
         }
         else
         {

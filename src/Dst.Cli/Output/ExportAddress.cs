@@ -20,7 +20,9 @@ internal static class ExportAddress
             return $"dst+unix:{path},export={name}";
         }
 
-        string host = address.EndsWith(DefaultPort, StringComparison.Ordinal) ? address[..^DefaultPort.Length] : address;
+        string host = address.EndsWith(DefaultPort, StringComparison.Ordinal)
+            ? address[..^DefaultPort.Length]
+            : address;
         return $"dst://{host}/{name}";
     }
 }

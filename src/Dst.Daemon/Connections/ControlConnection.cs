@@ -177,7 +177,8 @@ internal abstract class ControlConnection<THello, TRequest, TReply> : IDisposabl
         {
             throw new ControlException(
                 ControlErrorCode.TimedOut,
-                $"{_dialect.Word} (pid {Process.Pid}) did not answer within {limit.TotalSeconds:0.#} s; is it stopped?");
+                $"{_dialect.Word} (pid {Process.Pid}) did not answer within {limit.TotalSeconds:0.#} s; "
+                + "is it stopped?");
         }
         catch (Exception e) when (e is JsonException or IOException)
         {

@@ -5,7 +5,9 @@ namespace Dst.Daemon.Devices;
 /// <content>What an operator tells a network node; the target does it.</content>
 internal sealed partial class DeviceWorker
 {
-    /// <summary>Tells a network node something, without waiting for other operations: it may be what ends them.</summary>
+    /// <summary>
+    /// Tells a network node something, without waiting for other operations: it may be what ends them.
+    /// </summary>
     /// <param name="nodeIndex">The node.</param>
     /// <param name="order">A word of <see cref="NodeOrder"/>.</param>
     /// <param name="settings">With set: what changes.</param>
@@ -35,7 +37,8 @@ internal sealed partial class DeviceWorker
         };
         try
         {
-            await session.AskAsync(request, $"telling node {nodeIndex} to {order} of", _services.Timing.Hello, _lifetime);
+            string doing = $"telling {order} to node {nodeIndex} of";
+            await session.AskAsync(request, doing, _services.Timing.Hello, _lifetime);
         }
         catch (TimeoutException e)
         {

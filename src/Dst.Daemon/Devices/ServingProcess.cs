@@ -8,7 +8,8 @@ using Dst.Daemon.Logging;
 namespace Dst.Daemon.Devices;
 
 /// <summary>
-/// A process that serves one device, or all exports, started by this daemon or adopted from an earlier one. It outlives the daemon
+/// A process that serves one device, or all exports, started by this daemon or adopted from an earlier one. It
+/// outlives the daemon
 /// however that ends: it has its own session, no pipe to us, and an empty standard input. Any thread.
 /// </summary>
 internal sealed class ServingProcess

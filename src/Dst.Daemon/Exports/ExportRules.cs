@@ -9,7 +9,9 @@ namespace Dst.Daemon.Exports;
 /// <summary>What a request must hold before anything is done for it. Pure; any thread.</summary>
 internal static class ExportRules
 {
-    /// <summary>Refuses a request that is wrong in itself. The server checks what depends on nodes and machine.</summary>
+    /// <summary>
+    /// Refuses a request that is wrong in itself. The server checks what depends on nodes and machine.
+    /// </summary>
     /// <returns>The request with its defaults written out.</returns>
     /// <exception cref="ControlException">What is wrong.</exception>
     public static ExportRequest Check(ExportRequest request)
@@ -21,7 +23,8 @@ internal static class ExportRules
 
         if (request.Nodes.Count is 0 or > VolumeLimits.NodesMax)
         {
-            throw Usage($"export {request.Name}: {request.Nodes.Count} nodes; 1 to {VolumeLimits.NodesMax} are allowed");
+            throw Usage(
+                $"export {request.Name}: {request.Nodes.Count} nodes; 1 to {VolumeLimits.NodesMax} are allowed");
         }
 
         foreach (string? node in request.Nodes)

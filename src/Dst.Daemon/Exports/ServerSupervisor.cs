@@ -131,7 +131,8 @@ internal sealed class ServerSupervisor(DaemonOptions options, ILogger log, Actio
             if (process.Exited.IsCompleted)
             {
                 throw new ControlException(
-                    ControlErrorCode.Failure, $"{await process.EndAsync()} before it served anything; its log says more");
+                    ControlErrorCode.Failure,
+                    $"{await process.EndAsync()} before it served anything; its log says more");
             }
 
             ServerConnection? connection = await ServerConnection.OpenAsync(

@@ -237,7 +237,8 @@ internal sealed class TargetDevice
         if (State != "live" || nodeIndex < 0 || nodeIndex >= Nodes.Count)
         {
             throw new ControlException(
-                ControlErrorCode.NotFound, $"device {_name} is {State} and has {Nodes.Count} nodes; no node {nodeIndex}");
+                ControlErrorCode.NotFound,
+                $"device {_name} is {State} and has {Nodes.Count} nodes; no node {nodeIndex}");
         }
 
         NetworkNodes.Order(_name, nodeIndex, Nodes[nodeIndex], order, settings);

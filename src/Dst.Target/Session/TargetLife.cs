@@ -10,7 +10,9 @@ namespace Dst.Target.Session;
 /// </summary>
 internal sealed class TargetLife
 {
-    /// <summary>Long for a dstd to connect to what it has just started, short for a process that nobody knows.</summary>
+    /// <summary>
+    /// Long for a dstd to connect to what it has just started, short for a process that nobody knows.
+    /// </summary>
     public static readonly TimeSpan MakerLimit = TimeSpan.FromSeconds(30);
 
     private readonly TargetDevice _device;
