@@ -75,7 +75,7 @@ internal static class CommandLine
 
     private static RootCommand Build(CliHost host)
     {
-        var root = new RootCommand("Makes, shows and removes DST block devices by way of the daemon dstd.");
+        var root = new RootCommand("Makes, shows and removes DST block devices and exports by way of the daemon dstd.");
         var runDirectory = new RunDirectoryOption(host);
         root.Options.Clear();
         var help = new HelpOption("--help", "-h") { Description = "Show this help." };
@@ -90,9 +90,17 @@ internal static class CommandLine
         var daemon = new DaemonAccess(host, runDirectory);
         root.Add(AddDeviceCommand.Create(daemon));
         root.Add(RemoveDeviceCommand.Create(daemon));
+        root.Add(AddExportCommand.Create(daemon));
+        root.Add(ExportCommands.CreateRemove(daemon));
+        root.Add(ExportCommands.CreateRelease(daemon));
         root.Add(ListCommand.Create(daemon));
         root.Add(StatusCommand.Create(daemon));
         root.Add(ClearErrorCommand.Create(daemon));
+        foreach (Command command in NodeCommands.Create(daemon))
+        {
+            root.Add(command);
+        }
+
         root.Add(FeaturesCommand.Create(host));
         root.Add(DoctorCommand.Create(daemon));
         root.Add(CompletionCommand.Create(host));

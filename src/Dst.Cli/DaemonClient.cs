@@ -61,11 +61,13 @@ internal sealed class DaemonClient : IDisposable
 
     /// <summary>Makes a device and waits until it is live.</summary>
     /// <param name="request">What to make.</param>
-    /// <param name="timeoutMs">When the daemon gives up and undoes; null: never.</param>
+    /// <param name="nodeTimeoutMs">How long its network nodes may take to attach before all is undone.</param>
+    /// <param name="takeOver">Fences who holds the exports of its network nodes.</param>
     /// <param name="cancellation">Ends the waiting, not the making.</param>
-    public Task<DeviceStatus> AddDeviceAsync(DeviceRequest request, int? timeoutMs, CancellationToken cancellation)
+    public Task<DeviceStatus> AddDeviceAsync(
+        DeviceRequest request, int? nodeTimeoutMs, bool takeOver, CancellationToken cancellation)
     {
-        string query = timeoutMs is null ? string.Empty : $"?timeoutMs={timeoutMs}";
+        string query = $"?nodeTimeoutMs={nodeTimeoutMs}{(takeOver ? "&takeOver=true" : string.Empty)}";
         return SendAsync(
             HttpMethod.Post,
             $"v1/devices{query}",
@@ -93,7 +95,77 @@ internal sealed class DaemonClient : IDisposable
             cancellation);
     }
 
+    /// <summary>Tells a network node something.</summary>
+    /// <param name="name">The device.</param>
+    /// <param name="index">The node.</param>
+    /// <param name="order">A word of <see cref="NodeOrder"/>.</param>
+    /// <param name="settings">With set: what changes.</param>
+    /// <param name="cancellation">Ends the waiting.</param>
+    public async Task OrderNodeAsync(
+        string name, int index, string order, NodeSettings? settings, CancellationToken cancellation)
+    {
+        HttpContent? body = settings is null ? null : Body(settings, ControlJson.Default.NodeSettings);
+        string path = string.Create(
+            System.Globalization.CultureInfo.InvariantCulture, $"{DevicePath(name)}/nodes/{index}/{order}");
+        await LimitAsync(
+            limited => SendAsync<DaemonInfo>(HttpMethod.Post, path, body, null, limited), cancellation);
+    }
+
+    /// <summary>Every export, in the order of the names.</summary>
+    public async Task<IReadOnlyList<ExportStatus>> GetExportsAsync(CancellationToken cancellation)
+    {
+        ExportStatus[] exports = await ReadAsync("v1/exports", ControlJson.Default.ExportStatusArray, cancellation);
+        Array.Sort(exports, static (a, b) => string.CompareOrdinal(a.Name, b.Name));
+        return exports;
+    }
+
+    /// <summary>One export.</summary>
+    public Task<ExportStatus> GetExportAsync(string name, CancellationToken cancellation) =>
+        ReadAsync(ExportPath(name), ControlJson.Default.ExportStatus, cancellation);
+
+    /// <summary>Makes an export and waits until it is live.</summary>
+    /// <param name="request">What to make.</param>
+    /// <param name="timeoutMs">When the daemon ends the waiting; null: never.</param>
+    /// <param name="cancellation">Ends the waiting, not the making.</param>
+    public Task<ExportStatus> AddExportAsync(
+        ExportRequest request, int? timeoutMs, CancellationToken cancellation)
+    {
+        string query = timeoutMs is null ? string.Empty : $"?timeoutMs={timeoutMs}";
+        return SendAsync(
+            HttpMethod.Post,
+            $"v1/exports{query}",
+            Body(request, ControlJson.Default.ExportRequest),
+            ControlJson.Default.ExportStatus,
+            cancellation);
+    }
+
+    /// <summary>Removes an export and waits until it is gone.</summary>
+    public Task<RemovalReport> RemoveExportAsync(
+        string name, bool force, int timeoutMs, CancellationToken cancellation) =>
+        SendAsync(
+            HttpMethod.Delete,
+            $"{ExportPath(name)}?force={(force ? "true" : "false")}&timeoutMs={timeoutMs}",
+            null,
+            ControlJson.Default.RemovalReport,
+            cancellation);
+
+    /// <summary>Ends the hold of an export's client.</summary>
+    public Task ReleaseExportAsync(string name, int timeoutMs, CancellationToken cancellation) =>
+        SendAsync<DaemonInfo>(
+            HttpMethod.Post, $"{ExportPath(name)}/release?timeoutMs={timeoutMs}", null, null, cancellation);
+
+    /// <summary>Clears the error marks of an export.</summary>
+    public async Task ClearExportErrorAsync(string name, int? index, CancellationToken cancellation)
+    {
+        HttpContent body = Body(new ClearErrorRequest(index), ControlJson.Default.ClearErrorRequest);
+        await LimitAsync(
+            limited => SendAsync<DaemonInfo>(HttpMethod.Post, $"{ExportPath(name)}/clear-error", body, null, limited),
+            cancellation);
+    }
+
     public void Dispose() => _http.Dispose();
+
+    private static string ExportPath(string name) => $"v1/exports/{Uri.EscapeDataString(name)}";
 
     private static string DevicePath(string name) => $"v1/devices/{Uri.EscapeDataString(name)}";
 

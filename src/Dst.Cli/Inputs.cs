@@ -13,7 +13,8 @@ internal static class Inputs
     // What the runtime puts in the place of bytes that are not UTF-8: another file would be meant.
     private const char NotUtf8 = '\ufffd';
 
-    private static readonly string[] NodeKinds = ["file:", "dev:", "mem:", "zero:", "delay:", "error:"];
+    private static readonly string[] NodeKinds =
+        ["file:", "dev:", "dst://", "dst+unix:", "mem:", "zero:", "delay:", "error:"];
 
     /// <summary>The name of a device that exists; completed from the daemon.</summary>
     public static Argument<string> DeviceName(DaemonAccess daemon, string description)
@@ -21,6 +22,57 @@ internal static class Inputs
         Argument<string> argument = NewDeviceName(description);
         argument.CompletionSources.Add(context => DeviceNames.Complete(daemon, context.ParseResult));
         return argument;
+    }
+
+    /// <summary>The name of an export that exists; completed from the daemon.</summary>
+    public static Argument<string> ExportName(DaemonAccess daemon, string description)
+    {
+        Argument<string> argument = NewDeviceName(description);
+        argument.CompletionSources.Add(context => DeviceNames.CompleteExports(daemon, context.ParseResult));
+        return argument;
+    }
+
+    /// <summary>The name of a device or an export that exists; completed from the daemon.</summary>
+    public static Argument<string> AnyName(DaemonAccess daemon, string description)
+    {
+        Argument<string> argument = DeviceName(daemon, description);
+        argument.CompletionSources.Add(context => DeviceNames.CompleteExports(daemon, context.ParseResult));
+        return argument;
+    }
+
+    /// <summary>Texts that dstd checks, in order.</summary>
+    public static Option<string[]> Texts(string name, string helpName, string description)
+    {
+        var option = new Option<string[]>(name)
+        {
+            Description = description,
+            HelpName = helpName,
+            Arity = ArgumentArity.OneOrMore,
+            AllowMultipleArgumentsPerToken = true,
+        };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens.FirstOrDefault(token => token.Value.StartsWith('-')) is { } swallowed)
+            {
+                result.AddError($"no option '{swallowed.Value}'");
+            }
+        });
+        return option;
+    }
+
+    /// <summary>One of a few words; null when not given.</summary>
+    public static Option<string?> Word(string name, string[] words, string description)
+    {
+        var option = new Option<string?>(name) { Description = description, HelpName = string.Join('|', words) };
+        option.CompletionSources.Add(words);
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens.Count == 1 && !words.Contains(result.Tokens[0].Value, StringComparer.Ordinal))
+            {
+                result.AddError($"{name}: '{result.Tokens[0].Value}' is not one of {string.Join(", ", words)}");
+            }
+        });
+        return option;
     }
 
     /// <summary>The name of a device to be made.</summary>
@@ -45,7 +97,8 @@ internal static class Inputs
         var option = new Option<string[]>("--node")
         {
             Description = $"KIND:ADDRESS[,key=value]..., repeated or with several values, 1 to {max}: "
-                + "file:PATH[,size=4G][,offset=N][,sparse][,buffered] or dev:PATH; "
+                + "file:PATH[,size=4G][,offset=N][,sparse][,buffered], dev:PATH, "
+                + "dst://HOST[:PORT]/EXPORT or dst+unix:PATH,export=EXPORT; "
                 + "for tests zero:SIZE, mem:SIZE, delay:MS,NODE, error:WHEN,NODE, volatile:SEED,NODE. "
                 + "A comma in a path is doubled.",
             HelpName = "SPEC",

@@ -9,10 +9,11 @@ namespace Dst.Cli;
 /// and gives up only when the daemon answers nothing any more.
 /// </summary>
 /// <param name="host">Where progress is shown, when it is a terminal.</param>
-/// <param name="client">The daemon.</param>
-/// <param name="name">The device.</param>
+/// <param name="look">Asks how far it is.</param>
+/// <param name="name">The device or export.</param>
 /// <param name="doing">What is done, for people: "adding disk1".</param>
-internal sealed class LongOperation(CliHost host, DaemonClient client, string name, string doing)
+internal sealed class LongOperation(
+    CliHost host, Func<CancellationToken, Task<OperationView>> look, string name, string doing)
 {
     private const string ClearLine = "\r\u001b[K";
 
@@ -63,7 +64,7 @@ internal sealed class LongOperation(CliHost host, DaemonClient client, string na
     {
         try
         {
-            Show(await client.GetDeviceAsync(name, cancellation));
+            Show(await look(cancellation));
             return true;
         }
         catch (ControlException failure)
@@ -73,12 +74,11 @@ internal sealed class LongOperation(CliHost host, DaemonClient client, string na
         }
     }
 
-    private void Show(DeviceStatus device)
+    private void Show(OperationView view)
     {
         if (host.IsErrorTerminal)
         {
-            string? detail = StatusText.Progress(device) ?? device.Reason;
-            string line = detail is null ? $"{doing}: {device.State}" : $"{doing}: {device.State}, {detail}";
+            string line = view.Detail is null ? $"{doing}: {view.State}" : $"{doing}: {view.State}, {view.Detail}";
             host.Error.Write($"{ClearLine}{Printable.Line(line)}");
             host.Error.Flush();
             _lineShown = true;
@@ -93,4 +93,18 @@ internal sealed class LongOperation(CliHost host, DaemonClient client, string na
             host.Error.Flush();
         }
     }
+}
+
+/// <summary>How far a long operation is.</summary>
+/// <param name="State">State of the device or export.</param>
+/// <param name="Detail">What there is to say; null for nothing.</param>
+internal readonly record struct OperationView(string State, string? Detail)
+{
+    /// <summary>Of a device.</summary>
+    public static OperationView Of(DeviceStatus device) => new(
+        device.State, StatusText.Progress(device.ProgressBytes, device.ProgressTotalBytes) ?? device.Reason);
+
+    /// <summary>Of an export.</summary>
+    public static OperationView Of(ExportStatus export) => new(
+        export.State, StatusText.Progress(export.ProgressBytes, export.ProgressTotalBytes) ?? export.Reason);
 }

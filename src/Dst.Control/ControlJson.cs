@@ -22,6 +22,7 @@ namespace Dst.Control;
 [JsonSerializable(typeof(TargetHello))]
 [JsonSerializable(typeof(TargetRequest))]
 [JsonSerializable(typeof(TargetReply))]
+[JsonSerializable(typeof(NodeSettings))]
 [JsonSerializable(typeof(ExportRequest))]
 [JsonSerializable(typeof(ExportRecord))]
 [JsonSerializable(typeof(ExportLayout))]

@@ -102,6 +102,37 @@ public sealed record NodeGeometry
 
     /// <summary>Lasting identity of the backing (D-10), "none" for nodes without one. Compared as a whole.</summary>
     public required string Identity { get; init; }
+
+    /// <summary>Of a network node: what the export was when the device was made (S-07).</summary>
+    public NodeExport? Export { get; init; }
+}
+
+/// <summary>What a device remembers of the export behind a network node (S-07).</summary>
+public sealed record NodeExport
+{
+    /// <summary>Identity of the export.</summary>
+    public required Guid Uuid { get; init; }
+
+    /// <summary>Its length.</summary>
+    public required long SizeBytes { get; init; }
+
+    /// <summary>Its logical block size.</summary>
+    public required int BlockSizeBytes { get; init; }
+
+    /// <summary>Its largest read or write.</summary>
+    public required int MaxIoBytes { get; init; }
+
+    /// <summary>Its largest discard or write-zeroes.</summary>
+    public required long MaxChangeBytes { get; init; }
+
+    /// <summary>Granularity of its discards.</summary>
+    public required int DiscardGranularityBytes { get; init; }
+
+    /// <summary>Its abilities, as the protocol numbers them.</summary>
+    public required int Capabilities { get; init; }
+
+    /// <summary>What its acknowledgements meant.</summary>
+    public required ExportCache Cache { get; init; }
 }
 
 /// <summary>What dstd keeps of one device in its state directory.</summary>
@@ -221,6 +252,9 @@ public sealed record NodeStatus
     /// <summary>Why, where there is something to say.</summary>
     public string? Reason { get; init; }
 
+    /// <summary>Of a network node: the address that it is connected to, or was last.</summary>
+    public string? Peer { get; init; }
+
     /// <summary>Counters of the node by the names of the status tree.</summary>
     public IReadOnlyDictionary<string, long> Counters { get; init; } =
         new Dictionary<string, long>(StringComparer.Ordinal);
@@ -247,3 +281,35 @@ public sealed record RemovalReport(IReadOnlyList<string> Notes);
 /// <summary>Which node's error mark is to be cleared.</summary>
 /// <param name="Index">Index of the node; all nodes when null.</param>
 public sealed record ClearErrorRequest(int? Index);
+
+/// <summary>What an operator tells a network node; the words of the API and of the target's protocol.</summary>
+public static class NodeOrder
+{
+    /// <summary>Requests wait.</summary>
+    public const string Suspend = "suspend";
+
+    /// <summary>Requests go on.</summary>
+    public const string Resume = "resume";
+
+    /// <summary>Requests that wait end with an error.</summary>
+    public const string Fail = "fail";
+
+    /// <summary>Budgets of requests change.</summary>
+    public const string Set = "set";
+}
+
+/// <summary>Budgets of a network node's requests (S-15); what is null stays as it is.</summary>
+public sealed record NodeSettings
+{
+    /// <summary>Time from a request's arrival; 0 for no limit.</summary>
+    public long? DeadlineMs { get; init; }
+
+    /// <summary>Times it may be sent again; 0 for no limit.</summary>
+    public int? Retries { get; init; }
+
+    /// <summary>Time from its first failure; 0 for no limit.</summary>
+    public long? RetryTimeMs { get; init; }
+
+    /// <summary>A request whose budget is spent ends with an error instead of waiting.</summary>
+    public bool? EndsWithError { get; init; }
+}

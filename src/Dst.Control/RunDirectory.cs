@@ -36,6 +36,12 @@ public sealed class RunDirectory(string path)
     /// <summary>Status tree of one device.</summary>
     public string Device(string name) => $"{Devices}/{name}";
 
+    /// <summary>Folder of what targets note for their successors on the same boot (S-23).</summary>
+    public string Notes => $"{Path}/notes";
+
+    /// <summary>What one network node has seen of its server.</summary>
+    public string NodeNote(string device, int nodeIndex) => $"{Notes}/{device}.{nodeIndex}";
+
     /// <summary>Control socket of the server of exports.</summary>
     public string ServerSocket => $"{Path}/server.sock";
 
@@ -73,6 +79,9 @@ public sealed class StateDirectory(string path)
 
     /// <summary>Error marks of one device's nodes, written by its target (C-16).</summary>
     public string DeviceMarks(string name) => $"{Devices}/{name}.marks";
+
+    /// <summary>Last epoch of one network node, written by its target (S-03).</summary>
+    public string NodeEpoch(string device, int nodeIndex) => $"{Devices}/{device}.{nodeIndex}.epoch";
 
     /// <summary>Folder of what is kept of exports.</summary>
     public string Exports => $"{Path}/exports";

@@ -61,6 +61,16 @@ public static class StatusTree
     /// <summary>First byte of the volume that a node holds.</summary>
     public const string NodeStart = "start";
 
+    /// <summary>Address that a network node is connected to.</summary>
+    public const string NodePeer = "peer";
+
+    /// <summary>
+    /// Numbers of a network node: epoch; round trip of the last ping and time to the next attempt (ms, -1 for none);
+    /// requests it has and those sent; requests sent again, sessions after the first, bytes replayed.
+    /// </summary>
+    public static readonly IReadOnlyList<string> NetworkNumbers =
+        ["epoch", "round_trip_ms", "next_try_ms", "waiting", "sent", "resends", "reconnects", "replayed_bytes"];
+
     /// <summary>Identity of an export, as UUID.</summary>
     public const string Identity = "identity";
 

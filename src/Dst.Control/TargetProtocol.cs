@@ -30,6 +30,9 @@ public static class TargetProtocol
 
         /// <summary>Clear a node's error mark, or all.</summary>
         public const string ClearError = "clear-error";
+
+        /// <summary>Tell a network node something: see <see cref="NodeOrder"/>.</summary>
+        public const string OrderNode = "order-node";
     }
 }
 
@@ -79,8 +82,20 @@ public sealed record TargetRequest
     /// <summary>With stop: how long requests in flight may take before the stop is refused as timed out.</summary>
     public int? TimeoutMs { get; init; }
 
-    /// <summary>With clear-error: the node, all when null.</summary>
+    /// <summary>With clear-error: the node, all when null. With order-node: the node.</summary>
     public int? NodeIndex { get; init; }
+
+    /// <summary>With order-node: a word of <see cref="NodeOrder"/>.</summary>
+    public string? Order { get; init; }
+
+    /// <summary>With order-node and set: what changes.</summary>
+    public NodeSettings? Settings { get; init; }
+
+    /// <summary>With open: an operator wants the holders of network nodes fenced, once (S-04).</summary>
+    public bool TakeOver { get; init; }
+
+    /// <summary>With open: how long network nodes of a new device may take to attach; null for no limit.</summary>
+    public int? NodeTimeoutMs { get; init; }
 }
 
 /// <summary>

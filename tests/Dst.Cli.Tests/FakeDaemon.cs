@@ -46,6 +46,9 @@ internal sealed class FakeDaemon : IAsyncDisposable
 
     public string RunPath { get; }
 
+    /// <summary>The answer to who asks for all exports; null leaves that to the test.</summary>
+    public string? Exports { get; init; } = "[]";
+
     public ConcurrentQueue<FakeRequest> Requests { get; } = new();
 
     public async ValueTask DisposeAsync()
@@ -80,8 +83,13 @@ internal sealed class FakeDaemon : IAsyncDisposable
         {
             while (await ReadAsync(stream) is { } request)
             {
-                Requests.Enqueue(request);
-                FakeAnswer answer = await _answer(request, _end.Token);
+                bool isDefault = request.Target == "/v1/exports" && request.Method == "GET" && Exports is not null;
+                if (!isDefault)
+                {
+                    Requests.Enqueue(request);
+                }
+
+                FakeAnswer answer = isDefault ? new FakeAnswer(200, Exports) : await _answer(request, _end.Token);
                 if (answer.Body is null)
                 {
                     return;

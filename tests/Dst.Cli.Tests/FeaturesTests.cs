@@ -31,7 +31,7 @@ public sealed class FeaturesTests
         Assert.Equal(
             """
             {
-              "schema": 1,
+              "schema": 2,
               "kernel": "unknown",
               "features": [
                 {

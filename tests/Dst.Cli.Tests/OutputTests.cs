@@ -37,7 +37,7 @@ public sealed class OutputTests
         await using FakeDaemon daemon = Daemon();
         string output = (await Cli.RunAsync(daemon, "status", "disk1", "--json")).Succeeds();
         using JsonDocument document = JsonDocument.Parse(output);
-        Assert.Equal(1, document.RootElement.GetProperty("schema").GetInt32());
+        Assert.Equal(2, document.RootElement.GetProperty("schema").GetInt32());
         JsonElement device = Assert.Single(document.RootElement.GetProperty("devices").EnumerateArray());
         Assert.Equal(
             JsonSerializer.Serialize(Samples.Disk, ControlJson.Default.DeviceStatus),
@@ -47,7 +47,7 @@ public sealed class OutputTests
 
     [Theory]
     [InlineData("list", "")]
-    [InlineData("status --json", "{\n  \"schema\": 1,\n  \"devices\": []\n}\n")]
+    [InlineData("status --json", "{\n  \"schema\": 2,\n  \"devices\": [],\n  \"exports\": []\n}\n")]
     public async Task NoDevicesAreNoFailure(string line, string expected)
     {
         await using var daemon = new FakeDaemon(_ => new FakeAnswer(200, "[]"));

@@ -30,7 +30,7 @@ public sealed class VerbTests
             "--id", "7", "--queues", "2", "--depth", "64", "--max-io", "512K", "--block-size", "4096",
             "--memory", "64M", "--read-only", "--timeout", "90");
         FakeRequest sent = Assert.Single(daemon.Requests);
-        Assert.Equal(("POST", "/v1/devices?timeoutMs=90000"), (sent.Method, sent.Target));
+        Assert.Equal(("POST", "/v1/devices?nodeTimeoutMs=90000"), (sent.Method, sent.Target));
         DeviceRequest request = JsonSerializer.Deserialize(sent.Body, ControlJson.Default.DeviceRequest)!;
         Assert.Equal(
             ["file:/home/user/here/a,,b.img,size=4G", "dev:/dev/sdb", "delay:5,file:/home/user/here/../c,sparse"],
@@ -57,7 +57,7 @@ public sealed class VerbTests
         await using var daemon = new FakeDaemon(_ => Made);
         await Cli.RunAsync(daemon, "add-device", "disk1", "--node=zero:1G");
         FakeRequest sent = Assert.Single(daemon.Requests);
-        Assert.Equal("/v1/devices", sent.Target);
+        Assert.Equal("/v1/devices?nodeTimeoutMs=30000", sent.Target);
         Assert.Equal("""{"name":"disk1","nodes":["zero:1G"],"read_only":false}""", sent.Body);
     }
 
@@ -119,5 +119,132 @@ public sealed class VerbTests
         };
         (await Cli.RunAsync(beside, "list")).Succeeds();
         Assert.Equal(2, daemon.Requests.Count);
+    }
+
+    private static ExportStatus Pool { get; } = new()
+    {
+        Name = "pool",
+        State = "live",
+        Uuid = new Guid("00112233-4455-6677-8899-aabbccddeeff"),
+        Pid = 77,
+        SizeBytes = 3L << 30,
+        BlockSizeBytes = 512,
+        MaxIoBytes = 1 << 20,
+        Listen = ["192.0.2.7:7003", "unix:/run/a,b"],
+        Allow = ["192.0.2.0/24"],
+        Held = true,
+        Holder = "disk1 of host h",
+        Epoch = 5,
+        Connections = 2,
+        Nodes = [new NodeStatus
+        {
+            Index = 0, Type = "file", Address = "/srv/p", StartBytes = 0, SizeBytes = 3L << 30, State = "poisoned",
+        }],
+    };
+
+    [Fact]
+    public async Task AddExportSendsWhatWasTypedAndPrintsWhereItIs()
+    {
+        await using var daemon = new FakeDaemon(_ => FakeAnswer.Json(201, Pool, ControlJson.Default.ExportStatus));
+        Outcome outcome = await Cli.RunAsync(
+            daemon,
+            "add-export", "pool", "--node", "file:p,size=3G", "--listen", "192.0.2.7:7003", "unix:/run/a,b",
+            "--allow", "192.0.2.0/24", "--cache", "write-back", "--read-only", "--max-io", "512K", "--memory", "8M",
+            "--block-size", "4096", "--timeout", "5");
+        Assert.Equal("dst://192.0.2.7/pool\ndst+unix:/run/a,,b,export=pool\n", outcome.Succeeds());
+        FakeRequest sent = Assert.Single(daemon.Requests);
+        Assert.Equal(("POST", "/v1/exports?timeoutMs=5000"), (sent.Method, sent.Target));
+        ExportRequest request = JsonSerializer.Deserialize(sent.Body, ControlJson.Default.ExportRequest)!;
+        Assert.Equal(["file:/home/user/here/p,size=3G"], request.Nodes);
+        Assert.Equal(["192.0.2.7:7003", "unix:/run/a,b"], request.Listen!);
+        Assert.Equal(["192.0.2.0/24"], request.Allow!);
+        Assert.Equal(
+            (ExportCache.WriteBack, true, 512 << 10, 8L << 20, 4096),
+            (request.Cache, request.ReadOnly, request.MaxIoBytes, request.MemoryBytes, request.BlockSizeBytes));
+    }
+
+    [Fact]
+    public async Task AddExportLeavesToTheDaemonWhatWasNotTyped()
+    {
+        await using var daemon = new FakeDaemon(_ => FakeAnswer.Json(201, Pool, ControlJson.Default.ExportStatus));
+        (await Cli.RunAsync(daemon, "add-export", "pool", "--node", "zero:1G")).Succeeds();
+        FakeRequest sent = Assert.Single(daemon.Requests);
+        Assert.Equal("""{"name":"pool","nodes":["zero:1G"],"read_only":false,"cache":"write-through"}""", sent.Body);
+    }
+
+    [Theory]
+    [InlineData("remove-export pool --force", "DELETE", "/v1/exports/pool?force=true&timeoutMs=10000")]
+    [InlineData("release-export pool --timeout 3", "POST", "/v1/exports/pool/release?timeoutMs=3000")]
+    [InlineData("suspend-node disk1 2", "POST", "/v1/devices/disk1/nodes/2/suspend")]
+    [InlineData("resume-node disk1 2", "POST", "/v1/devices/disk1/nodes/2/resume")]
+    [InlineData("fail-node disk1 0", "POST", "/v1/devices/disk1/nodes/0/fail")]
+    [InlineData("set-node disk1 0 deadline=30s on-timeout=error", "POST", "/v1/devices/disk1/nodes/0/set")]
+    public async Task EachVerbAsksForOneThing(string line, string method, string target)
+    {
+        await using var daemon = new FakeDaemon(request =>
+            request.Method == "DELETE" ? Removed() : new FakeAnswer(204, string.Empty));
+        (await Cli.RunAsync(daemon, line.Split(' '))).Succeeds();
+        FakeRequest sent = Assert.Single(daemon.Requests);
+        Assert.Equal((method, target), (sent.Method, sent.Target));
+        if (target.EndsWith("/set", StringComparison.Ordinal))
+        {
+            Assert.Equal("""{"deadline_ms":30000,"ends_with_error":true}""", sent.Body);
+        }
+    }
+
+    [Fact]
+    public async Task TakeOverIsAskedForOnce()
+    {
+        await using var daemon = new FakeDaemon(_ => Made);
+        await Cli.RunAsync(daemon, "add-device", "disk1", "--node", "dst://h/pool", "--take-over");
+        FakeRequest sent = Assert.Single(daemon.Requests);
+        Assert.Equal("/v1/devices?nodeTimeoutMs=30000&takeOver=true", sent.Target);
+        Assert.DoesNotContain("take", sent.Body, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("status pool", "GET", "/v1/exports/pool")]
+    [InlineData("clear-error pool", "POST", "/v1/exports/pool/clear-error")]
+    public async Task ANameThatIsNoDeviceIsLookedUpAmongTheExports(string line, string method, string target)
+    {
+        await using var daemon = new FakeDaemon(request =>
+            request.Target.StartsWith("/v1/devices", StringComparison.Ordinal)
+                ? FakeAnswer.Error(ControlErrorCode.NotFound, "no device named 'pool'; see dstctl list")
+                : method == "GET" ? FakeAnswer.Json(200, Pool, ControlJson.Default.ExportStatus)
+                : new FakeAnswer(204, string.Empty));
+        (await Cli.RunAsync(daemon, line.Split(' '))).Succeeds();
+        Assert.Contains(daemon.Requests, request => request.Method == method && request.Target == target);
+    }
+
+    [Fact]
+    public async Task ANameOfNothingIsNotFound()
+    {
+        await using var daemon = new FakeDaemon(request => FakeAnswer.Error(
+            ControlErrorCode.NotFound,
+            request.Target.Contains("devices", StringComparison.Ordinal)
+                ? "no device named 'x'"
+                : "no export named 'x'"));
+        Outcome outcome = await Cli.RunAsync(daemon, "status", "x");
+        Assert.Equal(new Outcome(3, "", "dstctl: no device or export named 'x'; see dstctl list\n"), outcome);
+    }
+
+    [Fact]
+    public async Task ExportsAreListedAndShownAfterTheDevices()
+    {
+        await using var daemon = new FakeDaemon(_ => new FakeAnswer(200, "[]"))
+        {
+            Exports = JsonSerializer.Serialize([Pool], ControlJson.Default.ExportStatusArray),
+        };
+        Assert.Equal(
+            "pool  dst://192.0.2.7/pool dst+unix:/run/a,,b,export=pool\n",
+            (await Cli.RunAsync(daemon, "list")).Succeeds());
+        string status = (await Cli.RunAsync(daemon, "status")).Succeeds();
+        Assert.Contains("export", status, StringComparison.Ordinal);
+        Assert.Contains("pool: held by disk1 of host h\n", status, StringComparison.Ordinal);
+        Assert.Contains("dstctl clear-error pool\n", status, StringComparison.Ordinal);
+        string json = (await Cli.RunAsync(daemon, "status", "--json")).Succeeds();
+        JsonElement root = JsonDocument.Parse(json).RootElement;
+        Assert.Equal((2, "pool"), (
+            root.GetProperty("schema").GetInt32(), root.GetProperty("exports")[0].GetProperty("name").GetString()));
     }
 }

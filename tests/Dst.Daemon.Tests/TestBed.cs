@@ -33,6 +33,7 @@ internal sealed class TestBed : IAsyncDisposable
             Run = new RunDirectory($"{Root}/run"),
             State = new StateDirectory($"{Root}/state"),
             TargetBinary = wrapper,
+            ServerBinary = wrapper,
             LinkDirectory = $"{Root}/links",
             ProcRoot = $"{Fake}/proc",
             SysRoot = $"{Fake}/sys",
@@ -144,6 +145,18 @@ internal sealed class TestBed : IAsyncDisposable
         return await ReadAsync(response, status, ControlJson.Default.ControlError);
     }
 
+    public async Task<RemovalReport> RemoveExportAsync(string name, string query = "")
+    {
+        using HttpResponseMessage response = await Client.DeleteAsync($"/v1/exports/{name}{query}");
+        return await ReadAsync(response, HttpStatusCode.OK, ControlJson.Default.RemovalReport);
+    }
+
+    public async Task<ControlError> RemoveExportFailsAsync(string name, HttpStatusCode status, string query = "")
+    {
+        using HttpResponseMessage response = await Client.DeleteAsync($"/v1/exports/{name}{query}");
+        return await ReadAsync(response, status, ControlJson.Default.ControlError);
+    }
+
     public static async Task<T> ReadAsync<T>(HttpResponseMessage response, HttpStatusCode status, JsonTypeInfo<T> type)
     {
         string body = await response.Content.ReadAsStringAsync();
@@ -206,6 +219,7 @@ internal sealed class TestBed : IAsyncDisposable
     [
         .. from line in FakeLog
            where line.StartsWith("target ", StringComparison.Ordinal)
+               || line.StartsWith("server x pid", StringComparison.Ordinal)
            select int.Parse(line.Split(' ')[3]),
     ];
 

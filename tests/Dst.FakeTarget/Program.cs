@@ -18,6 +18,11 @@ internal static class Program
             return Helper(verb, string.Join(' ', operands));
         }
 
+        if (arguments is ["--run-dir", var runOfServer, "--state-dir", _])
+        {
+            return await new FakeExports(runOfServer).RunAsync();
+        }
+
         if (arguments is not ["--run-dir", var run, "--name", var name])
         {
             return 2;

@@ -241,7 +241,7 @@ test_status_tree() {
         [[ $value =~ ^[0-9]+$ ]]
     done
     wait "$load"
-    dstctl status --json | grep -q '"schema": *1'
+    dstctl status --json | grep -q '"schema": *2'
     dstctl remove-device tree
     [ ! -e $tree ]
 }

@@ -11,6 +11,7 @@ internal static class AddDeviceCommand
     private const int MaxQueues = 4096;
     private const int MaxDepthTags = 4096;
     private const int MaxNodes = 64;
+    private const int DefaultNodeTimeoutSeconds = 30;
 
     /// <summary>Makes the verb.</summary>
     public static Command Create(DaemonAccess daemon)
@@ -22,11 +23,13 @@ internal static class AddDeviceCommand
             "dstctl add-device disk1 --node file:/srv/a.img,size=4G --node file:/srv/b.img,size=4G",
             "dstctl add-device disk1 --node dev:/dev/sdb dev:/dev/sdc",
             "dstctl add-device old --node file:/srv/old.img --read-only",
+            "dstctl add-device pair --node dst://192.0.2.7/pool dst://192.0.2.8/pool",
+            "dstctl add-device heir --node dst://192.0.2.7/pool --take-over --timeout 60",
             "dstctl add-device fast --node dev:/dev/nvme0n1 --id 7 --queues 4 --depth 64 --max-io 512K",
             "mkfs.ext4 \"$(dstctl add-device disk2 --node file:/srv/c.img,size=1G,sparse)\"")
         {
             options.Name, options.Nodes, options.Id, options.Queues, options.Depth, options.MaxIo,
-            options.BlockSize, options.Memory, options.ReadOnly, options.Timeout,
+            options.BlockSize, options.Memory, options.ReadOnly, options.Timeout, options.TakeOver,
         };
         command.SetAction((parsed, cancellation) => RunAsync(daemon, parsed, options, cancellation));
         return command;
@@ -37,9 +40,15 @@ internal static class AddDeviceCommand
     {
         DeviceRequest request = options.Read(parsed);
         using DaemonClient client = daemon.Connect(parsed);
-        var operation = new LongOperation(daemon.Host, client, request.Name, $"adding {request.Name}");
+        var operation = new LongOperation(
+            daemon.Host,
+            async look => OperationView.Of(await client.GetDeviceAsync(request.Name, look)),
+            request.Name,
+            $"adding {request.Name}");
+        int nodeTimeoutMs = (parsed.GetValue(options.Timeout) ?? DefaultNodeTimeoutSeconds) * 1000;
+        bool takeOver = parsed.GetValue(options.TakeOver);
         DeviceStatus device = await operation.RunAsync(
-            abandon => client.AddDeviceAsync(request, parsed.GetValue(options.Timeout) * 1000, abandon), cancellation);
+            abandon => client.AddDeviceAsync(request, nodeTimeoutMs, takeOver, abandon), cancellation);
         foreach (string warning in device.Warnings ?? [])
         {
             await daemon.Host.Error.WriteLineAsync(
@@ -89,7 +98,14 @@ internal static class AddDeviceCommand
 
         public Option<int?> Timeout { get; } =
             Inputs.TimeoutSeconds(
-                "Seconds after which it stops waiting; dstd goes on making the device (default: no limit).");
+                "Seconds that network nodes may take to attach before all is undone "
+                + $"(default {DefaultNodeTimeoutSeconds}).");
+
+        public Option<bool> TakeOver { get; } = new("--take-over")
+        {
+            Description = "Fence whoever holds the exports of the network nodes: that client is cut off for good, and "
+                + "what it had not flushed is lost.",
+        };
 
         public DeviceRequest Read(ParseResult parsed) => new()
         {

@@ -11,9 +11,9 @@ internal static class ClearErrorCommand
     /// <summary>Makes the verb.</summary>
     public static Command Create(DaemonAccess daemon)
     {
-        Argument<string> name = Inputs.DeviceName(daemon, "Name of the device.");
+        Argument<string> name = Inputs.AnyName(daemon, "Name of the device or export.");
         Argument<int?> index = Inputs.WholeNumber(
-            "INDEX", 0, MaxNodeIndex, "Index of the node, as in 'dstctl status' (default: every node).");
+            "INDEX", 0, MaxNodeIndex, "Index of the node of a device, as in 'dstctl status' (default: every node).");
         var command = new Verb(
             "clear-error",
             "Trust a poisoned node again. A flush of it failed, so writes before may be lost: check the data first.",
@@ -25,7 +25,11 @@ internal static class ClearErrorCommand
         command.SetAction(async (parsed, cancellation) =>
         {
             using DaemonClient client = daemon.Connect(parsed);
-            await client.ClearErrorAsync(parsed.GetRequiredValue(name), parsed.GetValue(index), cancellation);
+            string subject = parsed.GetRequiredValue(name);
+            await EitherKind.AskAsync(
+                subject,
+                async () => await client.ClearErrorAsync(subject, parsed.GetValue(index), cancellation),
+                async () => await client.ClearExportErrorAsync(subject, parsed.GetValue(index), cancellation));
             return 0;
         });
         return command;

@@ -4,7 +4,7 @@ using Dst.Control;
 
 namespace Dst.Cli.Commands;
 
-/// <summary><c>list</c>: names and paths, one device a line.</summary>
+/// <summary><c>list</c>: names and paths, one device or export a line.</summary>
 internal static class ListCommand
 {
     /// <summary>Makes the verb.</summary>
@@ -13,7 +13,8 @@ internal static class ListCommand
         Option<bool> json = Inputs.Json();
         var command = new Verb(
             "list",
-            "Print name and path of every device, one a line; '-' stands for the path of one that is not live.",
+            "Print name and path of every device, name and addresses of every export, one a line; '-' stands for the "
+                + "path of a device that is not live.",
             "dstctl list",
             "dstctl list --json")
         {
@@ -22,18 +23,24 @@ internal static class ListCommand
         command.SetAction(async (parsed, cancellation) =>
         {
             using DaemonClient client = daemon.Connect(parsed);
-            Write(daemon.Host.Output, await client.GetDevicesAsync(cancellation), parsed.GetValue(json));
+            Write(
+                daemon.Host.Output,
+                await client.GetDevicesAsync(cancellation),
+                await client.GetExportsAsync(cancellation),
+                parsed.GetValue(json));
             return 0;
         });
         return command;
     }
 
-    private static void Write(TextWriter output, IReadOnlyList<DeviceStatus> devices, bool json)
+    private static void Write(
+        TextWriter output, IReadOnlyList<DeviceStatus> devices, IReadOnlyList<ExportStatus> exports, bool json)
     {
         if (json)
         {
             ListEntry[] entries = [.. devices.Select(d => new ListEntry(d.Name, d.State, d.BlockDevice))];
-            CliJson.Write(output, new ListDocument(CliJson.Schema, entries), CliJson.Readable.ListDocument);
+            ListExport[] served = [.. exports.Select(e => new ListExport(e.Name, e.State, [.. ExportAddress.Of(e)]))];
+            CliJson.Write(output, new ListDocument(CliJson.Schema, entries, served), CliJson.Readable.ListDocument);
             return;
         }
 
@@ -41,6 +48,11 @@ internal static class ListCommand
         foreach (DeviceStatus device in devices)
         {
             table.Add(device.Name, device.BlockDevice ?? "-");
+        }
+
+        foreach (ExportStatus export in exports)
+        {
+            table.Add(export.Name, string.Join(' ', ExportAddress.Of(export)));
         }
 
         table.Write(output, heading: false);

@@ -42,7 +42,11 @@ internal static class RemoveDeviceCommand
         DaemonAccess daemon, ParseResult parsed, string name, bool force, int timeoutMs, CancellationToken cancellation)
     {
         using DaemonClient client = daemon.Connect(parsed);
-        var operation = new LongOperation(daemon.Host, client, name, $"removing {name}");
+        var operation = new LongOperation(
+            daemon.Host,
+            async look => OperationView.Of(await client.GetDeviceAsync(name, look)),
+            name,
+            $"removing {name}");
         RemovalReport report = await operation.RunAsync(
             abandon => client.RemoveDeviceAsync(name, force, timeoutMs, abandon), cancellation);
         foreach (string note in report.Notes ?? [])

@@ -10,12 +10,12 @@ internal static class StatusCommand
     /// <summary>Makes the verb.</summary>
     public static Command Create(DaemonAccess daemon)
     {
-        Argument<string> name = Inputs.DeviceName(daemon, "Only this device, with its settings and latencies.");
+        Argument<string> name = Inputs.AnyName(daemon, "Only this device or export, with its settings and latencies.");
         name.Arity = ArgumentArity.ZeroOrOne;
         Option<bool> json = Inputs.Json();
         var command = new Verb(
             "status",
-            "Show devices and their nodes: state, size, counters. Sizes are powers of 1024.",
+            "Show devices, exports and their nodes: state, size, counters. Sizes are powers of 1024.",
             "dstctl status",
             "dstctl status disk1",
             "dstctl status --json | jq '.devices[] | {name, state}'")
@@ -31,17 +31,31 @@ internal static class StatusCommand
         DaemonAccess daemon, ParseResult parsed, string? name, bool json, CancellationToken cancellation)
     {
         using DaemonClient client = daemon.Connect(parsed);
-        IReadOnlyList<DeviceStatus> devices = name is null
-            ? await client.GetDevicesAsync(cancellation)
-            : [await client.GetDeviceAsync(name, cancellation)];
-        if (json)
+        IReadOnlyList<DeviceStatus> devices = [];
+        IReadOnlyList<ExportStatus> exports = [];
+        if (name is null)
         {
-            CliJson.Write(
-                daemon.Host.Output, new StatusDocument(CliJson.Schema, devices), CliJson.Readable.StatusDocument);
+            devices = await client.GetDevicesAsync(cancellation);
+            exports = await client.GetExportsAsync(cancellation);
         }
         else
         {
-            StatusText.Write(daemon.Host.Output, devices, detailed: name is not null);
+            await EitherKind.AskAsync(
+                name,
+                async () => devices = [await client.GetDeviceAsync(name, cancellation)],
+                async () => exports = [await client.GetExportAsync(name, cancellation)]);
+        }
+
+        if (json)
+        {
+            CliJson.Write(
+                daemon.Host.Output,
+                new StatusDocument(CliJson.Schema, devices, exports),
+                CliJson.Readable.StatusDocument);
+        }
+        else
+        {
+            StatusText.Write(daemon.Host.Output, devices, exports, detailed: name is not null);
         }
 
         return 0;

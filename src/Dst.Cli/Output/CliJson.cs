@@ -11,12 +11,22 @@ namespace Dst.Cli.Output;
 /// <summary>Output of <c>status --json</c>.</summary>
 /// <param name="Schema">Version of the document; grows when a field changes its meaning or goes.</param>
 /// <param name="Devices">In the order of the names.</param>
-internal sealed record StatusDocument(int Schema, IReadOnlyList<DeviceStatus> Devices);
+/// <param name="Exports">In the order of the names.</param>
+internal sealed record StatusDocument(
+    int Schema, IReadOnlyList<DeviceStatus> Devices, IReadOnlyList<ExportStatus> Exports);
 
 /// <summary>Output of <c>list --json</c>.</summary>
 /// <param name="Schema">Version of the document; grows when a field changes its meaning or goes.</param>
 /// <param name="Devices">In the order of the names.</param>
-internal sealed record ListDocument(int Schema, IReadOnlyList<ListEntry> Devices);
+/// <param name="Exports">In the order of the names.</param>
+internal sealed record ListDocument(
+    int Schema, IReadOnlyList<ListEntry> Devices, IReadOnlyList<ListExport> Exports);
+
+/// <summary>One export of a list.</summary>
+/// <param name="Name">Name given at creation.</param>
+/// <param name="State">As in the status.</param>
+/// <param name="Nodes">What to give <c>--node</c> on another machine.</param>
+internal sealed record ListExport(string Name, string State, IReadOnlyList<string> Nodes);
 
 /// <summary>One device of a list.</summary>
 /// <param name="Name">Name given at creation.</param>
@@ -47,7 +57,7 @@ internal sealed record FeaturesDocument(
 internal sealed partial class CliJson : JsonSerializerContext
 {
     /// <summary>Version of every document.</summary>
-    public const int Schema = 1;
+    public const int Schema = 2;
 
     /// <summary>Named as in the control plane, indented; paths are not escaped for the sake of web pages.</summary>
     public static CliJson Readable { get; } = new(new JsonSerializerOptions

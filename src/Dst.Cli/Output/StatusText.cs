@@ -14,10 +14,12 @@ internal static class StatusText
     /// <summary>Writes all of it.</summary>
     /// <param name="output">Where to.</param>
     /// <param name="devices">In the order to show.</param>
+    /// <param name="exports">In the order to show, after the devices.</param>
     /// <param name="detailed">Settings and latencies too.</param>
-    public static void Write(TextWriter output, IReadOnlyList<DeviceStatus> devices, bool detailed)
+    public static void Write(
+        TextWriter output, IReadOnlyList<DeviceStatus> devices, IReadOnlyList<ExportStatus> exports, bool detailed)
     {
-        WriteTable(output, devices);
+        WriteTable(output, devices, exports);
         foreach (DeviceStatus device in devices)
         {
             foreach (string note in Notes(device))
@@ -26,26 +28,39 @@ internal static class StatusText
             }
         }
 
+        foreach (string note in exports.SelectMany(Notes))
+        {
+            output.WriteLine(Printable.Line(note));
+        }
+
         if (!detailed)
         {
             return;
+        }
+
+        foreach (ExportStatus export in exports)
+        {
+            output.WriteLine();
+            WriteSettings(output, export);
+            WriteLatencies(output, export.Nodes);
         }
 
         foreach (DeviceStatus device in devices)
         {
             output.WriteLine();
             WriteSettings(output, device);
-            WriteLatencies(output, device);
+            WriteLatencies(output, device.Nodes);
         }
     }
 
     /// <summary>How far a preallocation is, for people; null when there is none.</summary>
-    public static string? Progress(DeviceStatus device) =>
-        device is { ProgressBytes: { } done, ProgressTotalBytes: { } total and > 0 }
+    public static string? Progress(long? doneBytes, long? totalBytes) =>
+        (doneBytes, totalBytes) is ({ } done, { } total and > 0)
             ? $"{HumanSize.Format(done)} of {HumanSize.Format(total)} preallocated ({(Int128)done * 100 / total}%)"
             : null;
 
-    private static void WriteTable(TextWriter output, IReadOnlyList<DeviceStatus> devices)
+    private static void WriteTable(
+        TextWriter output, IReadOnlyList<DeviceStatus> devices, IReadOnlyList<ExportStatus> exports)
     {
         var table = new TextTable(
             "NAME", "TYPE", "STATE", ">SIZE", ">READS", ">READ", ">WRITES", ">WRITTEN",
@@ -57,14 +72,17 @@ internal static class StatusText
                     device.Name, "device", device.State, Size(device.SizeBytes), .. Counters(device.Counters),
                     device.BlockDevice ?? Absent,
                 ]);
-            foreach (NodeStatus node in device.Nodes)
-            {
-                table.Add(
-                    [
-                        $"  {node.Index}", node.Type, node.State, Size(node.SizeBytes), .. Counters(node.Counters),
-                        node.Address,
-                    ]);
-            }
+            AddNodes(table, device.Nodes);
+        }
+
+        foreach (ExportStatus export in exports)
+        {
+            table.Add(
+                [
+                    export.Name, "export", export.State, Size(export.SizeBytes), .. Counters(export.Counters),
+                    string.Join(' ', ExportAddress.Of(export)),
+                ]);
+            AddNodes(table, export.Nodes);
         }
 
         table.Write(output);
@@ -77,20 +95,16 @@ internal static class StatusText
             yield return $"{device.Name}: {device.State}: {reason}";
         }
 
-        if (Progress(device) is { } progress)
+        if (Progress(device.ProgressBytes, device.ProgressTotalBytes) is { } progress)
         {
             yield return $"{device.Name}: {progress}";
         }
 
         foreach (NodeStatus node in device.Nodes)
         {
-            string clear = string.Equals(node.State, "poisoned", StringComparison.Ordinal)
-                ? $"; once it is mended: dstctl clear-error {device.Name} {node.Index}"
-                : string.Empty;
-            if (clear.Length > 0 || node.Reason is { Length: > 0 })
+            if (NoteOf(device.Name, node, $" {node.Index}") is { } note)
             {
-                string why = string.IsNullOrEmpty(node.Reason) ? string.Empty : $": {node.Reason}";
-                yield return $"{device.Name} node {node.Index}: {node.State}{why}{clear}";
+                yield return note;
             }
         }
 
@@ -98,6 +112,83 @@ internal static class StatusText
         {
             yield return $"{device.Name}: warning: {warning}";
         }
+    }
+
+    private static IEnumerable<string> Notes(ExportStatus export)
+    {
+        if (export.Reason is { Length: > 0 } reason)
+        {
+            yield return $"{export.Name}: {export.State}: {reason}";
+        }
+
+        if (Progress(export.ProgressBytes, export.ProgressTotalBytes) is { } progress)
+        {
+            yield return $"{export.Name}: {progress}";
+        }
+
+        if (export.Held == true)
+        {
+            yield return $"{export.Name}: held by {export.Holder}";
+        }
+
+        foreach (NodeStatus node in export.Nodes)
+        {
+            if (NoteOf(export.Name, node, string.Empty) is { } note)
+            {
+                yield return note;
+            }
+        }
+
+        foreach (string warning in export.Warnings)
+        {
+            yield return $"{export.Name}: warning: {warning}";
+        }
+    }
+
+    private static string? NoteOf(string owner, NodeStatus node, string index)
+    {
+        string clear = string.Equals(node.State, "poisoned", StringComparison.Ordinal)
+            ? $"; once it is mended: dstctl clear-error {owner}{index}"
+            : string.Empty;
+        if (clear.Length == 0 && node.Reason is not { Length: > 0 })
+        {
+            return null;
+        }
+
+        string why = string.IsNullOrEmpty(node.Reason) ? string.Empty : $": {node.Reason}";
+        return $"{owner} node {node.Index}: {node.State}{why}{clear}";
+    }
+
+    private static void AddNodes(TextTable table, IReadOnlyList<NodeStatus> nodes)
+    {
+        foreach (NodeStatus node in nodes)
+        {
+            table.Add(
+                [
+                    $"  {node.Index}", node.Type, node.State, Size(node.SizeBytes), .. Counters(node.Counters),
+                    node.Address,
+                ]);
+        }
+    }
+
+    private static void WriteSettings(TextWriter output, ExportStatus export)
+    {
+        var settings = new TextTable("SETTING", "VALUE");
+        settings.Add("identity", export.Uuid.ToString());
+        settings.Add("server pid", Number(export.Pid));
+        settings.Add("size", export.SizeBytes is { } size ? $"{Number(size)} bytes" : Absent);
+        settings.Add("max I/O", Size(export.MaxIoBytes));
+        settings.Add("block size", Number(export.BlockSizeBytes));
+        settings.Add("access", export.ReadOnly ? "read-only" : "read-write");
+        settings.Add("cache", export.Cache == ExportCache.WriteBack ? "write-back" : "write-through");
+        settings.Add("listen", string.Join(' ', export.Listen));
+        settings.Add("allow", string.Join(' ', export.Allow));
+        settings.Add("epoch", Number(export.Epoch));
+        settings.Add("holder", export.Holder is { Length: > 0 } holder
+            ? (export.Held == true ? holder : $"none, last {holder}")
+            : "none");
+        settings.Add("connections", Number(export.Connections));
+        settings.Write(output);
     }
 
     private static void WriteSettings(TextWriter output, DeviceStatus device)
@@ -115,11 +206,11 @@ internal static class StatusText
         settings.Write(output);
     }
 
-    private static void WriteLatencies(TextWriter output, DeviceStatus device)
+    private static void WriteLatencies(TextWriter output, IReadOnlyList<NodeStatus> nodes)
     {
         var table = new TextTable(">NODE", "OPERATION", ">COUNT", ">P50_US", ">P99_US", ">MAX_US");
         bool any = false;
-        foreach (NodeStatus node in device.Nodes)
+        foreach (NodeStatus node in nodes)
         {
             foreach ((string operation, string line) in node.Latency.OrderBy(l => OperationOrder(l.Key)))
             {

@@ -29,6 +29,12 @@ public sealed record NodeProperties
 
     /// <summary>Can write zeroes without data.</summary>
     public bool CanWriteZeroes { get; init; }
+
+    /// <summary>Longest read or write that it takes; null for no limit of its own.</summary>
+    public int? MaxIoBytes { get; init; }
+
+    /// <summary>Longest discard or write-zeroes that it takes; null for no limit of its own.</summary>
+    public long? MaxChangeBytes { get; init; }
 }
 
 /// <summary>What the user wants of a device; null means to be derived.</summary>
@@ -137,7 +143,7 @@ public sealed record GeometryPlan
         }
 
         if (!TryChooseBlockSize(nodes, options, out int blockSizeBytes, out error)
-            || !TryChooseMaxIo(options, blockSizeBytes, out int maxIoBytes, out error)
+            || !TryChooseMaxIo(nodes, options, blockSizeBytes, out int maxIoBytes, out error)
             || !TryChooseQueues(options, cpuCount, maxIoBytes, out int queues, out int depthTags, out error)
             || !TryChooseLengths(nodes, blockSizeBytes, maxIoBytes, out long[]? lengths, out error))
         {
@@ -145,7 +151,8 @@ public sealed record GeometryPlan
         }
 
         VolumeMap map = new(lengths, blockSizeBytes, maxIoBytes);
-        int granularity = options.ReadOnly ? 0 : ChooseGranularity(nodes, blockSizeBytes, map.MaxChangeBytes);
+        long maxChangeBytes = ChooseMaxChange(nodes, map.MaxChangeBytes, blockSizeBytes);
+        int granularity = options.ReadOnly ? 0 : ChooseGranularity(nodes, blockSizeBytes, maxChangeBytes);
         plan = new GeometryPlan
         {
             Queues = queues,
@@ -157,8 +164,8 @@ public sealed record GeometryPlan
             ReadOnly = options.ReadOnly,
             VolatileCache = !options.ReadOnly && AnyVolatile(nodes),
             DiscardGranularityBytes = granularity,
-            MaxDiscardBytes = granularity == 0 ? 0 : map.MaxChangeBytes - map.MaxChangeBytes % granularity,
-            MaxWriteZeroesBytes = options.ReadOnly || !AllWriteZeroes(nodes) ? 0 : map.MaxChangeBytes,
+            MaxDiscardBytes = granularity == 0 ? 0 : maxChangeBytes - maxChangeBytes % granularity,
+            MaxWriteZeroesBytes = options.ReadOnly || !AllWriteZeroes(nodes) ? 0 : maxChangeBytes,
             NodeLengthsBytes = lengths,
         };
         return true;
@@ -232,11 +239,43 @@ public sealed record GeometryPlan
         return error is null;
     }
 
-    private static bool TryChooseMaxIo(
-        GeometryOptions options, int blockSizeBytes, out int maxIoBytes, [NotNullWhen(false)] out string? error)
+    private static long ChooseMaxChange(IReadOnlyList<NodeProperties> nodes, long mapBytes, int blockSizeBytes)
     {
-        maxIoBytes = options.MaxIoBytes ?? DefaultMaxIoBytes;
+        long leastBytes = mapBytes;
+        for (int i = 0; i < nodes.Count; i++)
+        {
+            leastBytes = long.Min(leastBytes, nodes[i].MaxChangeBytes ?? mapBytes);
+        }
+
+        return leastBytes - leastBytes % blockSizeBytes;
+    }
+
+    private static bool TryChooseMaxIo(
+        IReadOnlyList<NodeProperties> nodes,
+        GeometryOptions options,
+        int blockSizeBytes,
+        out int maxIoBytes,
+        [NotNullWhen(false)] out string? error)
+    {
         int unit = int.Max(VolumeLimits.MaxIoUnitBytes, blockSizeBytes);
+        int limitBytes = int.MaxValue;
+        int strictest = -1;
+        for (int i = 0; i < nodes.Count; i++)
+        {
+            if (nodes[i].MaxIoBytes is { } nodeBytes && nodeBytes < limitBytes)
+            {
+                limitBytes = nodeBytes;
+                strictest = i;
+            }
+        }
+
+        maxIoBytes = options.MaxIoBytes ?? int.Min(DefaultMaxIoBytes, limitBytes - limitBytes % unit);
+        if (maxIoBytes > limitBytes)
+        {
+            error = $"--max-io {maxIoBytes}: {Describe(nodes, strictest)} takes at most {limitBytes}";
+            return false;
+        }
+
         error = maxIoBytes >= unit && maxIoBytes <= VolumeLimits.MaxIoMaxBytes && maxIoBytes % unit == 0
             ? null
             : $"--max-io {maxIoBytes}: must be a multiple of {unit}, {unit} to {VolumeLimits.MaxIoMaxBytes}";

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Dst.Control;
 using Dst.Daemon.Devices;
 using Dst.Daemon.Logging;
@@ -30,6 +31,7 @@ internal sealed class DeviceApi(DeviceManager manager, DaemonInfo info, ILogger 
         app.MapPost("/v1/devices", (RequestDelegate)CreateAsync);
         app.MapDelete("/v1/devices/{name}", (RequestDelegate)RemoveAsync);
         app.MapPost("/v1/devices/{name}/clear-error", (RequestDelegate)ClearErrorAsync);
+        app.MapPost("/v1/devices/{name}/nodes/{index:int}/{order}", (RequestDelegate)OrderNodeAsync);
     }
 
     private async Task GuardAsync(HttpContext context, RequestDelegate next)
@@ -96,7 +98,9 @@ internal sealed class DeviceApi(DeviceManager manager, DaemonInfo info, ILogger 
     {
         TimeSpan timeout = Requests.Timeout(context, Timeout.InfiniteTimeSpan);
         DeviceRequest request = await Requests.ReadAsync(context, Requests.Device);
-        DeviceStatus device = await manager.CreateAsync(request, timeout);
+        var wishes = new CreationWishes(
+            Requests.Flag(context, "takeOver"), Requests.Milliseconds(context, "nodeTimeoutMs"));
+        DeviceStatus device = await manager.CreateAsync(request, wishes, timeout);
         await Replies.SendAsync(context, StatusCodes.Status201Created, device, ControlJson.Default.DeviceStatus);
     }
 
@@ -112,6 +116,21 @@ internal sealed class DeviceApi(DeviceManager manager, DaemonInfo info, ILogger 
     {
         ClearErrorRequest request = await Requests.ReadAsync(context, Requests.ClearError);
         await manager.ClearErrorAsync(NameOf(context), request.Index);
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private async Task OrderNodeAsync(HttpContext context)
+    {
+        string order = (string?)context.Request.RouteValues["order"] ?? "";
+        bool isSet = string.Equals(order, NodeOrder.Set, StringComparison.Ordinal);
+        if (!isSet && order is not (NodeOrder.Suspend or NodeOrder.Resume or NodeOrder.Fail))
+        {
+            throw new ControlException(ControlErrorCode.Usage, $"nodes know no order '{order}'");
+        }
+
+        int index = int.Parse((string)context.Request.RouteValues["index"]!, CultureInfo.InvariantCulture);
+        NodeSettings? settings = isSet ? await Requests.ReadAsync(context, Requests.NodeSettings) : null;
+        await manager.OrderNodeAsync(NameOf(context), index, order, settings);
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 

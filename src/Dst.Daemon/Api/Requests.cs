@@ -27,6 +27,9 @@ internal static class Requests
     /// <summary>The strict reader of a device request.</summary>
     public static JsonTypeInfo<DeviceRequest> Device => Strict.DeviceRequest;
 
+    /// <summary>The strict reader of a node's settings.</summary>
+    public static JsonTypeInfo<NodeSettings> NodeSettings => Strict.NodeSettings;
+
     /// <summary>The strict reader of an export request.</summary>
     public static JsonTypeInfo<ExportRequest> Export => Strict.ExportRequest;
 
@@ -61,15 +64,22 @@ internal static class Requests
     /// <exception cref="ControlException">It is no number of milliseconds up to a day.</exception>
     public static TimeSpan Timeout(HttpContext context, TimeSpan whenAbsent)
     {
-        string? text = context.Request.Query["timeoutMs"];
+        return Milliseconds(context, "timeoutMs") is { } ms ? TimeSpan.FromMilliseconds(ms) : whenAbsent;
+    }
+
+    /// <summary>A number of milliseconds from the query; null when absent.</summary>
+    /// <exception cref="ControlException">It is none up to a day.</exception>
+    public static int? Milliseconds(HttpContext context, string name)
+    {
+        string? text = context.Request.Query[name];
         if (text is null)
         {
-            return whenAbsent;
+            return null;
         }
 
         return int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int ms) && ms <= MaxTimeoutMs
-            ? TimeSpan.FromMilliseconds(ms)
-            : throw new ControlException(ControlErrorCode.Usage, $"timeoutMs '{text}' is not 0 to {MaxTimeoutMs}");
+            ? ms
+            : throw new ControlException(ControlErrorCode.Usage, $"{name} '{text}' is not 0 to {MaxTimeoutMs}");
     }
 
     /// <summary>A yes or no from the query; no when absent.</summary>

@@ -17,7 +17,11 @@ internal sealed record BringUpResult(
 /// geometry known, geometry durable, start. One object a try, used by the worker of one device.
 /// </summary>
 internal sealed class BringUp(
-    DeviceServices services, DeviceRecord stored, Action<DeviceRecord> save, Action<TargetReply> onEvent)
+    DeviceServices services,
+    DeviceRecord stored,
+    CreationWishes wishes,
+    Action<DeviceRecord> save,
+    Action<TargetReply> onEvent)
 {
     private static readonly TimeSpan ConnectPause = TimeSpan.FromMilliseconds(20);
 
@@ -107,6 +111,8 @@ internal sealed class BringUp(
             Command = TargetProtocol.TargetCommand.Open,
             Record = _record,
             StateDirectory = services.Options.State.Path,
+            TakeOver = wishes.TakeOver,
+            NodeTimeoutMs = wishes.NodeTimeoutMs,
         };
         TargetReply reply = await session.AskAsync(open, "opening", limit: null, cancel);
         DeviceGeometry geometry = reply.Geometry

@@ -58,12 +58,13 @@ internal sealed class DeviceManager : IDisposable
 
     /// <summary>Creates a device and waits until it is live.</summary>
     /// <param name="request">What is asked for.</param>
+    /// <param name="wishes">What holds for the creation alone.</param>
     /// <param name="timeout">How long to wait; creation goes on after that, as it does when the caller leaves.</param>
     /// <exception cref="ControlException">Why there is no device.</exception>
-    public async Task<DeviceStatus> CreateAsync(DeviceRequest request, TimeSpan timeout)
+    public async Task<DeviceStatus> CreateAsync(DeviceRequest request, CreationWishes wishes, TimeSpan timeout)
     {
         DeviceRules.Check(request, _services.Options.Run);
-        DeviceWorker worker = Begin(request);
+        DeviceWorker worker = Begin(request, wishes);
         try
         {
             await worker.Work.WaitAsync(timeout);
@@ -104,6 +105,10 @@ internal sealed class DeviceManager : IDisposable
     /// <summary>Clears error marks of a device.</summary>
     public Task ClearErrorAsync(string name, int? nodeIndex) => Find(name).ClearErrorAsync(nodeIndex);
 
+    /// <summary>Tells a network node of a device something; see <see cref="NodeOrder"/>.</summary>
+    public Task OrderNodeAsync(string name, int nodeIndex, string order, NodeSettings? settings) =>
+        Find(name).OrderNodeAsync(nodeIndex, order, settings);
+
     /// <summary>Gives up what is not live yet and leaves everything else as it runs.</summary>
     public void BeginStop() => _lifetime.Cancel();
 
@@ -129,7 +134,7 @@ internal sealed class DeviceManager : IDisposable
     /// <summary>Nothing but what <see cref="StopAsync"/> does, for a daemon that never started.</summary>
     public void Dispose() => _lifetime.Dispose();
 
-    private DeviceWorker Begin(DeviceRequest request)
+    private DeviceWorker Begin(DeviceRequest request, CreationWishes wishes)
     {
         lock (_lock)
         {
@@ -159,7 +164,7 @@ internal sealed class DeviceManager : IDisposable
             DeviceRecord record = new() { Request = full, Uuid = Guid.NewGuid() };
             DeviceWorker worker = NewWorker(request.Name, new DeviceView(DeviceState.Creating, record));
             _workers.Add(request.Name, worker);
-            worker.Create(record);
+            worker.Create(record, wishes);
             return worker;
         }
     }

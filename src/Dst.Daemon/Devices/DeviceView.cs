@@ -12,6 +12,15 @@ internal static class DeviceState
     public const string Failed = "failed";
 }
 
+/// <summary>What holds for the creation of a device and is not kept.</summary>
+/// <param name="TakeOver">An operator wants the holders of its network nodes' exports fenced, once (S-04).</param>
+/// <param name="NodeTimeoutMs">How long its network nodes may take to attach; null for no limit.</param>
+internal sealed record CreationWishes(bool TakeOver, int? NodeTimeoutMs)
+{
+    /// <summary>Nothing special: for devices that are brought back, which wait for ever.</summary>
+    public static CreationWishes None { get; } = new(false, null);
+}
+
 /// <summary>
 /// What a worker shows of its device: replaced as a whole, so that readers take no lock and wait for nobody (D-09).
 /// </summary>

@@ -7,7 +7,7 @@ namespace Dst.Daemon.Devices;
 /// <content>The beginning of a device: from a stored record to a live target, or back to nothing.</content>
 internal sealed partial class DeviceWorker
 {
-    private async Task CreateAsync(DeviceRecord record)
+    private async Task CreateAsync(DeviceRecord record, CreationWishes wishes)
     {
         await _gate.EnterAsync(DeviceState.Creating, Timeout.InfiniteTimeSpan);
         try
@@ -22,7 +22,7 @@ internal sealed partial class DeviceWorker
                 throw;
             }
 
-            BringUpResult result = await BringUpAsync(record, _cancel.Token);
+            BringUpResult result = await BringUpAsync(record, wishes, _cancel.Token);
             if (result.Error is { } error)
             {
                 _services.Log.CreationFailed(Name, error.Message);
@@ -36,9 +36,10 @@ internal sealed partial class DeviceWorker
         }
     }
 
-    private async Task<BringUpResult> BringUpAsync(DeviceRecord record, CancellationToken cancel)
+    private async Task<BringUpResult> BringUpAsync(
+        DeviceRecord record, CreationWishes wishes, CancellationToken cancel)
     {
-        BringUp way = new(_services, record, Save, OnTargetEvent);
+        BringUp way = new(_services, record, wishes, Save, OnTargetEvent);
         BringUpResult result = await way.RunAsync(id => _claimId(this, id), cancel);
         if (result.Session is { } session)
         {

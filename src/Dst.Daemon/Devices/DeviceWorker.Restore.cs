@@ -96,7 +96,7 @@ internal sealed partial class DeviceWorker
 
             return record is null or { Removing: true } or { IsHalfMade: true }
                 ? EndUnfinished(record)
-                : new((await BringUpAsync(record, cancel)).Error?.Message);
+                : new((await BringUpAsync(record, CreationWishes.None, cancel)).Error?.Message);
         }
         catch (ControlException e)
         {

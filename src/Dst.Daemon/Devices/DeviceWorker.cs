@@ -60,7 +60,8 @@ internal sealed partial class DeviceWorker : IDisposable
     public Task Work { get; private set; } = Task.CompletedTask;
 
     /// <summary>Begins the creation; its outcome is that of <see cref="Work"/>.</summary>
-    public void Create(DeviceRecord record) => Work = Task.Run(() => CreateAsync(record));
+    public void Create(DeviceRecord record, CreationWishes wishes) =>
+        Work = Task.Run(() => CreateAsync(record, wishes));
 
     /// <summary>Begins adoption or restore from what was found at start, tried again for as long as it takes.</summary>
     public void Restore(StoredRecord<DeviceRecord> stored)
@@ -280,6 +281,14 @@ internal sealed partial class DeviceWorker : IDisposable
         try
         {
             File.Delete(_services.Options.State.DeviceMarks(Name));
+            for (int i = 0; i < (_view.Record?.Request.Nodes.Count ?? 0); i++)
+            {
+                File.Delete(_services.Options.State.NodeEpoch(Name, i));
+                if (Directory.Exists(_services.Options.Run.Notes))
+                {
+                    File.Delete(_services.Options.Run.NodeNote(Name, i));
+                }
+            }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

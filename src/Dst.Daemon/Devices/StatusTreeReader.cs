@@ -26,7 +26,8 @@ internal static class StatusTreeReader
             SizeBytes = geometry.LengthBytes,
             State = Text($"{folder}/{StatusTree.State}") ?? (live ? DeviceState.Live : "down"),
             Reason = Text($"{folder}/{StatusTree.NodeReason}"),
-            Counters = Counters(folder, StatusTree.Counters),
+            Peer = Text($"{folder}/{StatusTree.NodePeer}"),
+            Counters = Counters(folder, StatusTree.Counters.Concat(StatusTree.NetworkNumbers)),
             Latency = Latency(folder),
         };
     }

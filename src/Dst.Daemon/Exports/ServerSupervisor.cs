@@ -132,7 +132,7 @@ internal sealed class ServerSupervisor(DaemonOptions options, ILogger log, Actio
             {
                 throw new ControlException(
                     ControlErrorCode.Failure,
-                        $"{await process.EndAsync()} before it served anything; its log says more");
+                    $"{await process.EndAsync()} before it served anything; its log says more");
             }
 
             ServerConnection? connection = await ServerConnection.OpenAsync(

@@ -1,5 +1,6 @@
 using Dst.Control;
 using Dst.Core.Volumes;
+using Dst.Net.Client;
 using Dst.Nodes;
 
 namespace Dst.Hosting.Nodes;
@@ -37,6 +38,7 @@ public static class GeometryRules
             StartBytes = map.StartBytes(i),
             LengthBytes = map.LengthBytes(i),
             Identity = node.Identity,
+            Export = node is NetworkNode remote ? NetworkOpening.Record(remote.Export) : null,
         }),
     ];
 
@@ -87,6 +89,8 @@ public static class GeometryRules
         CanDiscard = node.CanDiscard,
         DiscardGranularityBytes = node.DiscardGranularityBytes,
         CanWriteZeroes = node.CanWriteZeroes,
+        MaxIoBytes = (node as NetworkNode)?.MaxRequestBytes,
+        MaxChangeBytes = (node as NetworkNode)?.MaxChangeBytes,
     };
 }
 

@@ -11,13 +11,17 @@ namespace Dst.Hosting.Nodes;
 /// <summary>Opens nodes from their specifications. Start-up only.</summary>
 /// <param name="keeperSignal">Wakes the keeper of error marks.</param>
 /// <param name="wakeQueues">Wakes the loops of the queues.</param>
-public sealed class NodeFactory(Action keeperSignal, Action wakeQueues)
+/// <param name="network">Opens network nodes; null where they cannot be.</param>
+public sealed class NodeFactory(Action keeperSignal, Action wakeQueues, Func<NetworkOpening>? network = null)
 {
     private readonly List<Backing> _created = [];
 
     /// <summary>Opens a node and what is inside it.</summary>
+    /// <param name="text">Its specification.</param>
+    /// <param name="index">Its place in the map.</param>
+    /// <param name="request">What must hold for it.</param>
     /// <exception cref="ControlException">It cannot be opened; says which and why.</exception>
-    public Node Open(string text, in BackingRequest request)
+    public Node Open(string text, int index, in BackingRequest request)
     {
         if (!NodeSpec.TryParse(text, out NodeSpec? spec, out string? error))
         {
@@ -26,7 +30,7 @@ public sealed class NodeFactory(Action keeperSignal, Action wakeQueues)
 
         try
         {
-            return Open(spec, request);
+            return Open(spec, index, request);
         }
         catch (BackingException e)
         {
@@ -56,7 +60,7 @@ public sealed class NodeFactory(Action keeperSignal, Action wakeQueues)
         _ => ControlErrorCode.Failure,
     };
 
-    private Node Open(NodeSpec spec, in BackingRequest request)
+    private Node Open(NodeSpec spec, int index, in BackingRequest request)
     {
         switch (spec)
         {
@@ -69,11 +73,13 @@ public sealed class NodeFactory(Action keeperSignal, Action wakeQueues)
             case MemoryNodeSpec memory:
                 return new MemoryNode(memory.SizeBytes, keeps: true);
             case DelayNodeSpec delay:
-                return new DelayNode(delay.DelayMs, Open(delay.Inner, request));
+                return new DelayNode(delay.DelayMs, Open(delay.Inner, index, request));
             case ErrorNodeSpec fault:
-                return new ErrorNode(fault.Rule, Open(fault.Inner, request));
+                return new ErrorNode(fault.Rule, Open(fault.Inner, index, request));
             case VolatileNodeSpec volatileSpec:
-                return new VolatileNode(volatileSpec.Seed, (BackingNode)Open(volatileSpec.Inner, request));
+                return new VolatileNode(volatileSpec.Seed, (BackingNode)Open(volatileSpec.Inner, index, request));
+            case NetworkNodeSpec remote when network is not null:
+                return network().Open(remote, index, request);
             default:
                 throw new ControlException(
                     ControlErrorCode.Usage, $"{spec.Kind}: nodes of that kind cannot be served here");

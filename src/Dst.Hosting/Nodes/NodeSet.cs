@@ -1,4 +1,5 @@
 using Dst.Control;
+using Dst.Net.Client;
 using Dst.Nodes;
 using Dst.Nodes.Backings;
 
@@ -10,6 +11,9 @@ namespace Dst.Hosting.Nodes;
 /// <param name="factory">Opens them.</param>
 public sealed class NodeSet(NodeFactory factory)
 {
+    /// <summary>For a server to make durable that nobody holds.</summary>
+    private const int GoodbyeMs = 5_000;
+
     private readonly List<Node> _nodes = [];
 
     /// <summary>Those that are open.</summary>
@@ -43,7 +47,7 @@ public sealed class NodeSet(NodeFactory factory)
                 IsDstDevice = isDst,
                 CancellationToken = cancellation,
             };
-            Add(factory.Open(specs[i], request));
+            Add(factory.Open(specs[i], i, request));
         }
     }
 
@@ -59,10 +63,16 @@ public sealed class NodeSet(NodeFactory factory)
     }
 
     /// <summary>Closes every node. After every queue has ended.</summary>
-    public void Close()
+    /// <param name="goodbye">Network nodes give their holds back, as the volume is not to come back (S-04).</param>
+    public void Close(bool goodbye = false)
     {
         foreach (Node node in _nodes)
         {
+            if (goodbye && node is NetworkNode remote)
+            {
+                remote.Goodbye(GoodbyeMs);
+            }
+
             node.Dispose();
         }
 

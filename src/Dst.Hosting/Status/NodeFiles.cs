@@ -1,6 +1,8 @@
 using System.Buffers.Text;
 using Dst.Control;
+using Dst.Core.Sessions.Client;
 using Dst.IO.Measure;
+using Dst.Net.Client;
 using Dst.Nodes;
 using Dst.Nodes.Engine;
 using Dst.Nodes.Health;
@@ -14,9 +16,14 @@ public readonly record struct NodeView(string State, string Reason)
 {
     /// <summary>How a node is by its health. Any thread; allocates nothing while it is well.</summary>
     /// <param name="node">The node.</param>
-    public static NodeView Of(Node node) => node.Health is { } health && health.State != NodeHealthState.Live
-        ? new NodeView("poisoned", PoisonReason(health.ErrorNumber))
-        : new NodeView("live", string.Empty);
+    public static NodeView Of(Node node) => node switch
+    {
+        NetworkNode { Status: var status } => new NodeView(
+            status.State, status.Phase == ClientNodePhase.Live ? string.Empty : status.LastError),
+        { Health: { State: not NodeHealthState.Live } health } =>
+            new NodeView("poisoned", PoisonReason(health.ErrorNumber)),
+        _ => new NodeView("live", string.Empty),
+    };
 
     private static string PoisonReason(int errno) =>
         $"a flush failed with {Dst.Interop.Errno.Name(errno)}: FLUSH and FUA fail until 'dstctl clear-error'";

@@ -89,15 +89,19 @@ public static class ProcessGuard
     /// busy that others unmount, least of all its own. Open descriptors stay valid. After <see cref="Enter"/>, once all
     /// nodes are open.
     /// </summary>
-    /// <param name="runDirectory">The mount that holds this directory stays, too.</param>
-    public static void DetachForeignMounts(string runDirectory)
+    /// <param name="kept">The mounts that hold these directories stay, too.</param>
+    public static void DetachForeignMounts(params IReadOnlyList<string> kept)
     {
         string[] points = [.. File.ReadLines("/proc/self/mountinfo").Select(line => Unescape(line.Split(' ')[4]))];
-        string runMount = points.Where(point => Contains(point, runDirectory)).MaxBy(point => point.Length) ?? "/";
+        HashSet<string> keptMounts =
+        [
+            .. kept.Select(each =>
+                points.Where(point => Contains(point, each)).MaxBy(point => point.Length) ?? "/"),
+        ];
         foreach (string point in points.Reverse())
         {
             if (point is not ("/" or "/dev" or "/proc" or "/sys" or "/run")
-                && !string.Equals(point, runMount, StringComparison.Ordinal))
+                && !keptMounts.Contains(point))
             {
                 // What cannot be detached was detached with its parent, or is hidden below a later mount: nothing that
                 // others could miss.

@@ -161,7 +161,14 @@ public sealed class NetworkNode : Node
 
     /// <summary>Sets new budgets (S-15).</summary>
     /// <param name="budget">For all requests, those that wait included.</param>
-    public void SetBudgets(RequestBudget budget) => _session.Command((machine, _) => machine.SetBudget(in budget));
+    public void SetBudgets(RequestBudget budget)
+    {
+        Budgets = budget;
+        _session.Command((machine, _) => machine.SetBudget(in budget));
+    }
+
+    /// <summary>The budgets as set last. Control threads.</summary>
+    public RequestBudget Budgets { get; private set; }
 
     /// <summary>An operator accepts that unflushed changes are lost (S-23).</summary>
     public void ClearError() => _session.Command((machine, now) => machine.ClearError(now));
@@ -227,7 +234,7 @@ public sealed class NetworkNode : Node
             options.OnTimeout == TimeoutRule.Error);
         machine.SetBudget(in budget);
         NodeSession session = new(spec, lanes, machine, stores, signal, log);
-        return new NetworkNode(spec, lanes, session, signal, plan.Queues);
+        return new NetworkNode(spec, lanes, session, signal, plan.Queues) { Budgets = budget };
     }
 
     private static ClientNodeOptions MakeOptions(

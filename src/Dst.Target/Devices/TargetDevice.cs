@@ -6,6 +6,7 @@ using Dst.Hosting;
 using Dst.Interop;
 using Dst.IO.Measure;
 using Dst.IO.Processes;
+using Dst.Net.Client;
 using Dst.Nodes;
 using Dst.Nodes.Backings;
 using Dst.Nodes.Health;
@@ -35,6 +36,9 @@ internal sealed class TargetDevice
     private readonly ProcessLog _log;
     private readonly ActivitySignal _activity = new();
     private readonly NodeSet _nodes;
+    private NetworkOpening? _network;
+    private string _stateDirectory = string.Empty;
+    private bool _goodbye;
     private QueueSet? _queues;
     private MarkKeeper? _keeper;
     private KernelDevice? _kernel;
@@ -48,7 +52,7 @@ internal sealed class TargetDevice
         _run = run;
         _name = name;
         _log = log;
-        _nodes = new NodeSet(new NodeFactory(() => _keeper?.Signal(), () => _queues?.Wake()));
+        _nodes = new NodeSet(new NodeFactory(() => _keeper?.Signal(), () => _queues?.Wake(), () => _network!));
     }
 
     /// <summary>
@@ -74,7 +78,11 @@ internal sealed class TargetDevice
     /// <exception cref="ControlException">Why it cannot be.</exception>
     /// <exception cref="OperationCanceledException">It was given up.</exception>
     public DeviceGeometry Open(
-        DeviceRecord record, string stateDirectory, IBackingEvents events, CancellationToken cancellation)
+        DeviceRecord record,
+        string stateDirectory,
+        OpeningWishes wishes,
+        IBackingEvents events,
+        CancellationToken cancellation)
     {
         if (State != "new")
         {
@@ -87,6 +95,8 @@ internal sealed class TargetDevice
             // First of all, so that a kernel without ublk is refused before anything is touched.
             _kernel = new KernelDevice();
             _isNew = record.Geometry is null;
+            _stateDirectory = stateDirectory;
+            _network = NetworkNodes.Opening(_run, new StateDirectory(stateDirectory), record, wishes, _log);
             _nodes.Open(
                 record.Request.Nodes,
                 record.Request.ReadOnly,
@@ -190,6 +200,7 @@ internal sealed class TargetDevice
         }
 
         _stopping = true;
+        _goodbye = true;
         Release();
     }
 
@@ -204,6 +215,7 @@ internal sealed class TargetDevice
                 ControlErrorCode.NotFound, $"device {_name} has no node {nodeIndex}; it has {Nodes.Count}, from 0");
         }
 
+        NetworkNodes.ClearErrors(Nodes, nodeIndex);
         int error = State == "live" ? _keeper!.Clear(nodeIndex) : 0;
         if (error < 0)
         {
@@ -212,6 +224,24 @@ internal sealed class TargetDevice
                 $"device {_name}: the error mark cannot be taken away: {Errno.Describe(-error)}");
         }
 
+        _activity.Signal();
+    }
+
+    /// <summary>Tells a network node something (S-15).</summary>
+    /// <param name="nodeIndex">The node.</param>
+    /// <param name="order">A word of <see cref="NodeOrder"/>.</param>
+    /// <param name="settings">With set: what changes.</param>
+    /// <exception cref="ControlException">No such node, or it is no network node.</exception>
+    public void OrderNode(int nodeIndex, string order, NodeSettings? settings)
+    {
+        if (State != "live" || nodeIndex < 0 || nodeIndex >= Nodes.Count)
+        {
+            throw new ControlException(
+                ControlErrorCode.NotFound,
+                $"device {_name} is {State} and has {Nodes.Count} nodes; no node {nodeIndex}");
+        }
+
+        NetworkNodes.Order(_name, nodeIndex, Nodes[nodeIndex], order, settings);
         _activity.Signal();
     }
 
@@ -235,7 +265,7 @@ internal sealed class TargetDevice
 
         _kernel?.Dispose();
         _kernel = null;
-        _nodes.Close();
+        _nodes.Close(_goodbye);
         Geometry = null;
         State = "stopped";
     }
@@ -243,6 +273,7 @@ internal sealed class TargetDevice
     /// <summary>Takes back what <see cref="Open"/> made, when the device does not come to be.</summary>
     public void Undo()
     {
+        _goodbye = _isNew;
         RemoveCreated();
         Release();
     }
@@ -310,7 +341,9 @@ internal sealed class TargetDevice
     {
         try
         {
-            ProcessGuard.DetachForeignMounts(_run.Path);
+            // A network node writes its epochs below the state directory for as long as it lives (S-03).
+            bool remote = Nodes.Any(node => node is NetworkNode);
+            ProcessGuard.DetachForeignMounts(remote ? [_run.Path, _stateDirectory] : [_run.Path]);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

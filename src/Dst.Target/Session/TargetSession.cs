@@ -92,7 +92,8 @@ internal sealed class TargetSession(Socket socket, TargetLife life) : IBackingEv
         switch (request.Command)
         {
             case TargetProtocol.TargetCommand.Open when request is { Record: { } record, StateDirectory: { } state }:
-                DeviceGeometry geometry = life.Do(device => device.Open(record, state, this, _gone.Token));
+                OpeningWishes wishes = new(request.TakeOver, request.NodeTimeoutMs);
+                DeviceGeometry geometry = life.Do(device => device.Open(record, state, wishes, this, _gone.Token));
                 return new TargetReply { Geometry = geometry };
             case TargetProtocol.TargetCommand.Start:
                 return new TargetReply { BlockDevice = life.Do(device => device.Start()) };
@@ -101,6 +102,13 @@ internal sealed class TargetSession(Socket socket, TargetLife life) : IBackingEv
                 return new TargetReply();
             case TargetProtocol.TargetCommand.ClearError:
                 life.ClearError(request.NodeIndex);
+                return new TargetReply();
+            case TargetProtocol.TargetCommand.OrderNode when request is { NodeIndex: { } index, Order: { } order }:
+                life.Do(device =>
+                {
+                    device.OrderNode(index, order, request.Settings);
+                    return true;
+                });
                 return new TargetReply();
             default:
                 throw new ControlException(

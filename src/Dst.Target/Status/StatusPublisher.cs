@@ -1,5 +1,6 @@
 using Dst.Control;
 using Dst.IO.Measure;
+using Dst.Net.Client;
 using Dst.Hosting.Status;
 using Dst.Target.Devices;
 
@@ -14,12 +15,16 @@ internal sealed class StatusPublisher
 {
     private const int RoundMs = 500;
 
+    /// <summary>A network node changes its state also while no request comes.</summary>
+    private const int NetworkRoundMs = 1_000;
+
     private readonly string _path;
     private readonly TargetDevice _device;
     private readonly ActivitySignal _activity;
     private readonly StatusFolder _folder;
     private readonly CounterFiles _counters;
     private readonly NodeFiles[] _nodes;
+    private readonly NetworkFiles[] _remote;
     private readonly StatusFile _state;
     private readonly StatusFile _gap;
     private readonly Thread _thread;
@@ -35,6 +40,11 @@ internal sealed class StatusPublisher
         _state = _folder.File(StatusTree.State);
         _gap = _folder.File(StatusTree.QueueGapMax);
         _nodes = [.. Enumerable.Range(0, device.Nodes.Count).Select(FilesOf)];
+        _remote =
+        [
+            .. device.Nodes.Select((node, index) => (node, index)).Where(each => each.node is NetworkNode)
+                .Select(each => new NetworkFiles(path, each.index, (NetworkNode)each.node)),
+        ];
         _thread = new Thread(Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "dst-status" };
     }
 
@@ -60,6 +70,11 @@ internal sealed class StatusPublisher
         foreach (NodeFiles node in _nodes)
         {
             node.Dispose();
+        }
+
+        foreach (NetworkFiles remote in _remote)
+        {
+            remote.Dispose();
         }
 
         _folder.Dispose();
@@ -96,7 +111,7 @@ internal sealed class StatusPublisher
 
             _activity.Arm();
             // Once more after arming: what came in between has not signalled.
-            _activity.Wait(Round() ? RoundMs : -1);
+            _activity.Wait(Round() ? RoundMs : _remote.Length > 0 ? NetworkRoundMs : -1);
         }
     }
 
@@ -108,6 +123,11 @@ internal sealed class StatusPublisher
         foreach (NodeFiles node in _nodes)
         {
             changed |= node.Write();
+        }
+
+        foreach (NetworkFiles remote in _remote)
+        {
+            changed |= remote.Write();
         }
 
         long gapNs = 0;

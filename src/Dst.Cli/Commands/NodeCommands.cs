@@ -1,0 +1,128 @@
+using System.CommandLine;
+using System.CommandLine.Completions;
+using Dst.Cli.Output;
+using Dst.Control;
+using Dst.Core.Specs;
+
+namespace Dst.Cli.Commands;
+
+/// <summary>What an operator can tell a network node of a device that runs: maintenance and budgets (S-15).</summary>
+internal static class NodeCommands
+{
+    private const int MaxNodeIndex = 63;
+
+    private static readonly string[] Keys = ["deadline", "retries", "retry-time", "on-timeout"];
+
+    /// <summary>Makes the verbs.</summary>
+    public static IEnumerable<Command> Create(DaemonAccess daemon) =>
+    [
+        CreateSimple(
+            daemon,
+            NodeOrder.Suspend,
+            "suspend-node",
+            "Let requests of a network node wait, for maintenance of its server. Lasts until resume-node or the end of "
+                + "the device's target.",
+            "dstctl suspend-node disk1 0"),
+        CreateSimple(
+            daemon,
+            NodeOrder.Resume,
+            "resume-node",
+            "Let requests of a suspended node go on.",
+            "dstctl resume-node disk1 0"),
+        CreateSimple(
+            daemon,
+            NodeOrder.Fail,
+            "fail-node",
+            "End with an error, now, every request that waits for a network node; later ones are tried as before.",
+            "dstctl fail-node disk1 0"),
+        CreateSet(daemon),
+    ];
+
+    private static Verb CreateSimple(
+        DaemonAccess daemon, string order, string verb, string description, string example)
+    {
+        (Argument<string> name, Argument<int?> index) = Target(daemon);
+        var command = new Verb(verb, description, example) { name, index };
+        command.SetAction(async (parsed, cancellation) =>
+        {
+            using DaemonClient client = daemon.Connect(parsed);
+            await client.OrderNodeAsync(
+                parsed.GetRequiredValue(name), parsed.GetValue(index)!.Value, order, null, cancellation);
+            return 0;
+        });
+        return command;
+    }
+
+    private static Verb CreateSet(DaemonAccess daemon)
+    {
+        (Argument<string> name, Argument<int?> index) = Target(daemon);
+        var settings = new Argument<string[]>("KEY=VALUE")
+        {
+            Description = "deadline=TIME, retries=N, retry-time=TIME: when a request may end; 0 for never. "
+                + "on-timeout=queue|error: whether it waits then, or ends with an error.",
+            HelpName = "KEY=VALUE",
+            Arity = ArgumentArity.OneOrMore,
+        };
+        settings.CompletionSources.Add(_ => Keys.Select(key => new CompletionItem($"{key}=")));
+        settings.Validators.Add(result =>
+        {
+            if (!TryRead([.. result.Tokens.Select(token => token.Value)], out _, out string? error))
+            {
+                result.AddError($"set-node: {error}");
+            }
+        });
+        var command = new Verb(
+            "set-node",
+            "Change how long requests of a network node may wait. Lasts until the end of the device's target; the "
+                + "node's specification has the values after that.",
+            "dstctl set-node disk1 0 deadline=30s on-timeout=error",
+            "dstctl set-node disk1 0 retries=5 retry-time=1m")
+        {
+            name, index, settings,
+        };
+        command.SetAction(async (parsed, cancellation) =>
+        {
+            _ = TryRead(parsed.GetRequiredValue(settings), out NodeSettings? read, out _);
+            using DaemonClient client = daemon.Connect(parsed);
+            await client.OrderNodeAsync(
+                parsed.GetRequiredValue(name), parsed.GetValue(index)!.Value, NodeOrder.Set, read, cancellation);
+            return 0;
+        });
+        return command;
+    }
+
+    private static (Argument<string> Name, Argument<int?> Index) Target(DaemonAccess daemon)
+    {
+        Argument<int?> index = Inputs.WholeNumber(
+            "INDEX", 0, MaxNodeIndex, "Index of the node, as in 'dstctl status'.");
+        index.Arity = ArgumentArity.ExactlyOne;
+        return (Inputs.DeviceName(daemon, "Name of the device."), index);
+    }
+
+    // The keys are those of a node's specification, and so are their values and limits.
+    private static bool TryRead(string[] texts, out NodeSettings? settings, out string? error)
+    {
+        settings = null;
+        error = texts.Select(text => text.Split('=')[0])
+            .FirstOrDefault(key => !Keys.Contains(key, StringComparer.Ordinal)) is { } unknown
+                ? $"'{unknown}' is not one of {string.Join(", ", Keys)}"
+                : null;
+        if (error is not null
+            || !NodeSpec.TryParse($"dst://host/export,{string.Join(',', texts)}", out NodeSpec? spec, out error))
+        {
+            return false;
+        }
+
+        NetworkOptions options = ((NetworkNodeSpec)spec).Options;
+        settings = new NodeSettings
+        {
+            DeadlineMs = options.DeadlineMs,
+            Retries = options.Retries,
+            RetryTimeMs = options.RetryTimeMs,
+            EndsWithError = texts.Any(text => text.StartsWith("on-timeout=", StringComparison.Ordinal))
+                ? options.OnTimeout == TimeoutRule.Error
+                : null,
+        };
+        return true;
+    }
+}

@@ -1,0 +1,203 @@
+using System.Net.Sockets;
+using System.Text.Json;
+using Dst.Control;
+using Dst.Core.Specs;
+using Dst.Hosting;
+using Dst.Net.Client;
+using Dst.Server.Session;
+using Xunit;
+
+namespace Dst.Server.Tests;
+
+/// <summary>A server in this process, spoken to over its socket as dstd does.</summary>
+public sealed class ServerControlTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("dst-server-").FullName;
+    private readonly ServerOptions _options;
+    private readonly ServerControl _control;
+    private readonly Task<int> _running;
+
+    public ServerControlTests()
+    {
+        _options = new ServerOptions
+        {
+            Run = new RunDirectory($"{_folder}/run"),
+            State = new StateDirectory($"{_folder}/state"),
+            Version = "test",
+            Warning = "lacks something",
+            IdleLimit = TimeSpan.FromSeconds(1),
+        };
+        _control = new ServerControl(_options, new ProcessLog("dst-server"));
+        _running = Task.Run(_control.Run);
+        SpinWait.SpinUntil(() => File.Exists(_options.Run.ServerSocket), TimeSpan.FromSeconds(10));
+    }
+
+    public void Dispose()
+    {
+        _control.Terminate();
+        _running.Wait(TimeSpan.FromSeconds(30));
+        _control.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    [Fact]
+    public async Task An_export_is_opened_committed_shown_and_closed()
+    {
+        using Client dstd = new(_options.Run);
+        Assert.Equal((ServerProtocol.Version, "lacks something"), (dstd.Hello.Protocol, dstd.Hello.Warning));
+        ExportRecord record = Record("e", "file:" + _folder + "/a.img,size=4M", "mem:4M");
+        ExportLayout layout = dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = record }).Layout!;
+        Assert.Equal((8L << 20, 512, 1 << 20), (layout.SizeBytes, layout.BlockSizeBytes, layout.MaxIoBytes));
+        Assert.Equal([0L, 4L << 20], layout.Nodes.Select(node => node.StartBytes));
+        Assert.False(Directory.Exists(_options.Run.Export("e")));
+        Assert.Null(dstd.Ask(new() { RequestId = 2, Command = "commit-export", Name = "e" }).Error);
+        Assert.Equal("live\n", File.ReadAllText($"{_options.Run.Export("e")}/state"));
+        Assert.Equal($"{record.Uuid}\n", File.ReadAllText($"{_options.Run.Export("e")}/identity"));
+        Assert.Equal("mem\n", File.ReadAllText($"{_options.Run.Export("e")}/nodes/1/type"));
+        Assert.Equal("lacks something\n", File.ReadAllText($"{_options.Run.Server}/warning"));
+        ServedExport served = Assert.Single(dstd.Ask(new() { RequestId = 3, Command = "status" }).Exports!);
+        Assert.Equal(("e", record.Uuid, "live", false), (served.Name, served.Uuid, served.State, served.Held));
+        Assert.Equal(
+            ControlErrorCode.Busy, dstd.Ask(new() { RequestId = 4, Command = "stop" }).Error!.Code);
+        Assert.Null(dstd.Ask(new() { RequestId = 5, Command = "close-export", Name = "e", TimeoutMs = 5000 }).Error);
+        Assert.False(Directory.Exists(_options.Run.Export("e")));
+        Assert.True(File.Exists($"{_folder}/a.img"), "a served file stays");
+        Assert.Null(dstd.Ask(new() { RequestId = 6, Command = "stop" }).Error);
+        Assert.Equal(ServerExit.Ok, await _running);
+    }
+
+    [Fact]
+    public void What_was_not_committed_is_undone_with_its_connection()
+    {
+        using (Client dstd = new(_options.Run))
+        {
+            ExportRecord record = Record("e", "file:" + _folder + "/a.img,size=4M");
+            Assert.NotNull(dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = record }).Layout);
+            Assert.True(File.Exists($"{_folder}/a.img"));
+        }
+
+        Assert.True(SpinWait.SpinUntil(
+            () => !File.Exists($"{_folder}/a.img") && !File.Exists(_options.State.ExportMarks("e")),
+            TimeSpan.FromSeconds(10)));
+    }
+
+    [Fact]
+    public async Task A_server_without_exports_and_without_a_daemon_ends() => Assert.Equal(
+        ServerExit.Ok, await _running.WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken));
+
+    [Fact]
+    public void The_layout_of_an_export_that_comes_back_is_not_computed_anew()
+    {
+        using Client dstd = new(_options.Run);
+        ExportRecord record = Record("e", "mem:4M");
+        ExportLayout layout = dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = record }).Layout!;
+        dstd.Ask(new() { RequestId = 2, Command = "commit-export", Name = "e" });
+        dstd.Ask(new() { RequestId = 3, Command = "close-export", Name = "e", TimeoutMs = 5000 });
+        ExportLayout odd = layout with { MaxIoBytes = 64 << 10, MaxChangeBytes = 128 << 10 };
+        ExportRecord again = record with { Layout = odd };
+        ServerReply reply = dstd.Ask(new() { RequestId = 4, Command = "open-export", Record = again });
+        Assert.Equal((64 << 10, 128L << 10), (reply.Layout!.MaxIoBytes, reply.Layout.MaxChangeBytes));
+        ExportLayout grown = layout with { Nodes = [layout.Nodes[0] with { LengthBytes = 8 << 20 }] };
+        dstd.Ask(new() { RequestId = 5, Command = "close-export", Name = "e" });
+        reply = dstd.Ask(new() { RequestId = 6, Command = "open-export", Record = record with { Layout = grown } });
+        Assert.Contains("changed", reply.Error!.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("file:/nonexistent/x", null, "does not exist")]
+    [InlineData("mem:4M", "0.0.0.0:0", "--allow")]
+    public void What_cannot_be_is_refused_in_one_line_and_nothing_is_left(string node, string? listen, string part)
+    {
+        using Client dstd = new(_options.Run);
+        ExportRecord record = Record("e", node);
+        if (listen is not null)
+        {
+            record = record with { Request = record.Request with { Listen = [listen] } };
+        }
+
+        ServerReply reply = dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = record });
+        Assert.Contains(part, reply.Error!.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', reply.Error.Message);
+        Assert.Empty(dstd.Ask(new() { RequestId = 2, Command = "status" }).Exports!);
+        Assert.Empty(Directory.GetFiles(_options.State.Exports));
+    }
+
+    [Fact]
+    public void A_client_that_attaches_is_shown_as_the_holder_until_it_is_released()
+    {
+        using Client dstd = new(_options.Run);
+        dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = Record("e", "mem:4M") });
+        Assert.Null(dstd.Ask(new() { RequestId = 2, Command = "commit-export", Name = "e" }).Error);
+        Assert.True(NodeSpec.TryParse($"dst+unix:{_folder}/sock,export=e", out NodeSpec? spec, out _));
+        var identity = new NetworkIdentity { DeviceUuid = 7, NodeIndex = 0, Incarnation = 9, Holder = "disk1 on far" };
+        var stores = new NetworkStores(
+            new FileEpochStore($"{_folder}/epoch"), new FileServerNoteStore($"{_folder}/note"));
+        using (NetworkNode node = NetworkNode.Open(
+            (NetworkNodeSpec)spec,
+            identity,
+            new NetworkQueuePlan(1, 8, 1 << 20),
+            stores,
+            static _ => { },
+            10_000,
+            TestContext.Current.CancellationToken))
+        {
+            Assert.Equal(4L << 20, node.SizeBytes);
+            ServedExport served = Assert.Single(dstd.Ask(new() { RequestId = 3, Command = "status" }).Exports!);
+            Assert.True(served.Held);
+            Assert.Contains("disk1 on far", served.Holder, StringComparison.Ordinal);
+        }
+
+        ServerReply released = dstd.Ask(
+            new() { RequestId = 4, Command = "release-export", Name = "e", TimeoutMs = 5000 });
+        Assert.Null(released.Error);
+        Assert.False(Assert.Single(dstd.Ask(new() { RequestId = 5, Command = "status" }).Exports!).Held);
+        dstd.Ask(new() { RequestId = 6, Command = "close-export", Name = "e", TimeoutMs = 5000 });
+    }
+
+    private ExportRecord Record(string name, params string[] nodes) => new()
+    {
+        Request = new ExportRequest
+        {
+            Name = name,
+            Nodes = nodes,
+            Listen = [$"unix:{_folder}/sock"],
+            MemoryBytes = 64 << 20,
+        },
+        Uuid = Guid.NewGuid(),
+    };
+
+    private sealed class Client : IDisposable
+    {
+        private readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        private readonly StreamReader _reader;
+
+        public Client(RunDirectory run)
+        {
+            _socket.Connect(new UnixDomainSocketEndPoint(run.ServerSocket));
+            _reader = new StreamReader(new NetworkStream(_socket));
+            Hello = JsonSerializer.Deserialize(_reader.ReadLine()!, ControlJson.Default.ServerHello)!;
+        }
+
+        public ServerHello Hello { get; }
+
+        public ServerReply Ask(ServerRequest request)
+        {
+            _socket.Send(
+                [.. JsonSerializer.SerializeToUtf8Bytes(request, ControlJson.Default.ServerRequest), (byte)'\n']);
+            while (true)
+            {
+                ServerReply reply = JsonSerializer.Deserialize(_reader.ReadLine()!, ControlJson.Default.ServerReply)!;
+                if (reply.RequestId == request.RequestId)
+                {
+                    return reply;
+                }
+            }
+        }
+
+        public void Dispose()
+        {
+            _reader.Dispose();
+            _socket.Dispose();
+        }
+    }
+}
