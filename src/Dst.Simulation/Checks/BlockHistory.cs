@@ -1,0 +1,496 @@
+using Dst.Simulation.Disks;
+using Dst.Simulation.Engine;
+
+namespace Dst.Simulation.Checks;
+
+/// <summary>One node of one life of a target: whoever has sent a change and may have to send it again.</summary>
+internal sealed class Writer(int kernel, ulong incarnation, bool keepsLog)
+{
+    /// <summary>Life of the kernel's device; a reboot or a new device is another.</summary>
+    public int Kernel { get; } = kernel;
+
+    /// <summary>Incarnation of the target.</summary>
+    public ulong Incarnation { get; } = incarnation;
+
+    /// <summary>True while its acknowledged changes are in a log that it can replay.</summary>
+    public bool Replays { get; set; } = keepsLog;
+}
+
+/// <summary>
+/// What each block of a disk may hold. Every change is an entry with the steps at which it was begun and ended; what a
+/// read may return, and what must be on stable storage when a FLUSH is answered ok, follows from their order alone
+/// (invariants 1 to 3): an entry is out of the question once another began after its end and ended before the question.
+/// </summary>
+internal sealed class BlockHistory
+{
+    /// <summary>A block with so many entries is to be flushed before it is written again.</summary>
+    public const int EntriesMany = 40;
+
+    private const long Never = long.MaxValue;
+
+    private readonly World _world;
+    private readonly SimDisk _disk;
+    private readonly Entry[][] _entries;
+    private readonly int[] _counts;
+    private readonly List<int> _touched = [];
+    private readonly bool[] _isTouched;
+    private long _transientAt;
+    private long _grantedAt;
+
+    /// <summary>All zeroes, durable.</summary>
+    public BlockHistory(World world, SimDisk disk, int blocks)
+    {
+        _world = world;
+        _disk = disk;
+        _entries = new Entry[blocks][];
+        _counts = new int[blocks];
+        _isTouched = new bool[blocks];
+        for (int i = 0; i < blocks; i++)
+        {
+            _entries[i] = new Entry[4];
+            _entries[i][0] = new Entry { Begun = -1, Ended = -1, DeadAt = Never, SeenAt = Never, Flags = Flags.Covered };
+            _counts[i] = 1;
+        }
+    }
+
+    /// <summary>Step at which the oldest read began that is not answered.</summary>
+    public Func<long> OldestRead { get; set; } = static () => Never;
+
+    /// <summary>The block has so many unflushed changes that the next should be a flush.</summary>
+    public bool IsFull(int block) => _counts[block] >= EntriesMany;
+
+    /// <summary>A change was given to the device.</summary>
+    /// <param name="block">On the disk.</param>
+    /// <param name="value">What it writes.</param>
+    /// <param name="optional">A discard: afterwards the block may hold this or what it had.</param>
+    /// <param name="writer">Who.</param>
+    public void Begin(int block, ulong value, bool optional, Writer writer)
+    {
+        ref int count = ref _counts[block];
+        if (count == _entries[block].Length)
+        {
+            Array.Resize(ref _entries[block], 2 * count);
+        }
+
+        _entries[block][count++] = new Entry
+        {
+            Value = value,
+            Begun = _world.Steps,
+            Ended = Never,
+            DeadAt = Never,
+            SeenAt = Never,
+            Writer = writer,
+            Flags = optional ? Flags.Optional : Flags.None,
+        };
+        if (!_isTouched[block])
+        {
+            _isTouched[block] = true;
+            _touched.Add(block);
+        }
+    }
+
+    /// <summary>A change was answered.</summary>
+    /// <param name="block">As begun.</param>
+    /// <param name="begun">Step of the beginning.</param>
+    /// <param name="good">Status Ok.</param>
+    /// <param name="durable">The answer says that it is on stable storage (FUA, write-through).</param>
+    /// <param name="writer">The life that answered.</param>
+    public void End(int block, long begun, bool good, bool durable, Writer writer)
+    {
+        Entry[] entries = _entries[block];
+        int count = _counts[block];
+        for (int i = 0; i < count; i++)
+        {
+            ref Entry entry = ref entries[i];
+            if (entry.Begun != begun || entry.Ended != Never)
+            {
+                continue;
+            }
+
+            entry.Ended = _world.Steps;
+            entry.Writer = writer;
+            entry.Flags &= ~Flags.Lost;
+            if (!good)
+            {
+                entry.Flags |= Flags.Optional;
+                entry.SeenAt = Never;
+            }
+
+            bool atRisk = (entry.Flags & Flags.AtRisk) != Flags.None;
+            if (atRisk && !writer.Replays && entry.Ended != Never)
+            {
+                // It was done before the loss and answered after it, by one who keeps no log.
+                Lose(ref entry);
+            }
+
+            if (good && durable && (entry.Flags & Flags.Optional) == Flags.None)
+            {
+                Cover(block, i);
+                CheckDurable(block, "an acknowledgement that says durable");
+            }
+
+            return;
+        }
+
+        World.Fail($"disk {_disk.Index} block {block}: a change begun at #{begun} ended twice");
+    }
+
+    /// <summary>The requests of a kernel that is gone: nobody hears how they end.</summary>
+    /// <param name="kernel">The kernel.</param>
+    public void Abandon(int kernel)
+    {
+        foreach (int block in _touched)
+        {
+            Span<Entry> entries = _entries[block].AsSpan(0, _counts[block]);
+            foreach (ref Entry entry in entries)
+            {
+                if (entry.Writer is not null && entry.Writer.Kernel == kernel && (entry.Flags & Flags.Covered) == Flags.None)
+                {
+                    entry.Ended = entry.Ended == Never ? _world.Steps : entry.Ended;
+                    entry.Flags |= Flags.Optional;
+                }
+            }
+        }
+    }
+
+    /// <summary>Judges what a read returned.</summary>
+    /// <param name="block">On the disk.</param>
+    /// <param name="value">What it returned.</param>
+    /// <param name="begun">Step at which the read began.</param>
+    /// <param name="lenient">A reader beside a writer: any value that was there since the last flush will do.</param>
+    public void CheckRead(int block, ulong value, long begun, bool lenient)
+    {
+        Span<Entry> entries = _entries[block].AsSpan(0, _counts[block]);
+        bool settled = true;
+        int found = -1;
+        for (int i = 0; i < entries.Length; i++)
+        {
+            ref Entry entry = ref entries[i];
+            settled &= (entry.Flags & Flags.Gone) != Flags.None || (entry.Flags & (Flags.Lost | Flags.Transient | Flags.Optional | Flags.AtRisk)) == Flags.None;
+            if (entry.Value == value && (lenient || !IsOut(entries, in entry, begun)))
+            {
+                found = i;
+            }
+        }
+
+        // While its writer replays, a reader sees any old state (S-04).
+        if (found < 0 && !(lenient && (value == 0 || (int)(value & 0xFFFFF) == block)))
+        {
+            World.Fail($"disk {_disk.Index} block {block}: a read begun at #{begun} returned {Name(value)}, allowed are {List(entries, begun)}");
+        }
+
+        if (!settled || lenient)
+        {
+            return;
+        }
+
+        // What had ended before this read began and was not returned comes before what was returned.
+        long now = _world.Steps;
+        for (int i = 0; i < entries.Length; i++)
+        {
+            ref Entry entry = ref entries[i];
+            if (entry.Value == value)
+            {
+                entry.SeenAt = long.Min(entry.SeenAt, now);
+            }
+            else if (entry.Ended < begun)
+            {
+                entry.DeadAt = long.Min(entry.DeadAt, now);
+            }
+        }
+    }
+
+    /// <summary>
+    /// A FLUSH that a kernel began at a step was answered ok: every change of it that ended before is on stable storage
+    /// now, or something newer.
+    /// </summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="begun">Step at which it began.</param>
+    public void OnFlushOk(int kernel, long begun)
+    {
+        int kept = 0;
+        for (int i = 0; i < _touched.Count; i++)
+        {
+            int block = _touched[i];
+            for (int j = 0; j < _counts[block]; j++)
+            {
+                ref Entry entry = ref _entries[block][j];
+                bool mine = entry.Writer is not null && entry.Writer.Kernel == kernel && entry.Ended < begun;
+                if (mine && (entry.Flags & (Flags.Optional | Flags.Covered)) == Flags.None)
+                {
+                    j = Cover(block, j);
+                }
+            }
+
+            CheckDurable(block, "FLUSH ok");
+            if (_counts[block] > 1)
+            {
+                _touched[kept++] = block;
+            }
+            else
+            {
+                _isTouched[block] = false;
+            }
+        }
+
+        _touched.RemoveRange(kept, _touched.Count - kept);
+    }
+
+    /// <summary>The disk lost what no flush covered. What nobody can replay is gone for readers.</summary>
+    /// <param name="readable">The server lives on: until its client has replayed, reads may see the loss.</param>
+    public void OnLoss(bool readable)
+    {
+        PutAtRisk();
+        MarkLoss(static writer => !writer.Replays, readable);
+    }
+
+    /// <summary>A flush failed; pages may have gone back to what they were.</summary>
+    /// <param name="reverts">They did.</param>
+    public void OnFlushFailed(bool reverts)
+    {
+        PutAtRisk();
+        if (reverts)
+        {
+            MarkLoss(static writer => !writer.Replays, readable: true);
+        }
+    }
+
+    /// <summary>Another incarnation holds the export: whoever else wrote cannot make good what was lost.</summary>
+    /// <param name="incarnation">Of the holder.</param>
+    public void OnGrant(ulong incarnation)
+    {
+        _grantedAt = _world.Steps;
+        foreach (int block in _touched)
+        {
+            foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
+            {
+                bool other = entry.Writer is not null && entry.Writer.Incarnation != incarnation;
+                if (other && entry.Ended != Never && (entry.Flags & (Flags.Covered | Flags.AtRisk)) == Flags.AtRisk)
+                {
+                    Lose(ref entry);
+                }
+            }
+        }
+    }
+
+    /// <summary>A node's status says that unflushed writes are lost.</summary>
+    /// <param name="writer">The node.</param>
+    public void OnLost(Writer writer)
+    {
+        writer.Replays = false;
+        foreach (int block in _touched)
+        {
+            foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
+            {
+                // A replay that ended half-way has put older changes over newer ones.
+                if (entry.Writer == writer && entry.Ended != Never && (entry.Flags & Flags.Covered) == Flags.None)
+                {
+                    Lose(ref entry);
+                }
+            }
+        }
+    }
+
+    /// <summary>A node has replayed and is live: what its reads could see in between is over.</summary>
+    public void OnLive()
+    {
+        if (_transientAt > _grantedAt)
+        {
+            // It happened in this very session: the replay is still to come.
+            return;
+        }
+
+        foreach (int block in _touched)
+        {
+            foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
+            {
+                entry.Flags &= ~Flags.Transient;
+            }
+        }
+    }
+
+    /// <summary>An operator accepted the loss: what was lost need not be there when a FLUSH says ok (S-23).</summary>
+    /// <param name="kernel">Of the device.</param>
+    public void Accept(int kernel)
+    {
+        foreach (int block in _touched)
+        {
+            foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
+            {
+                bool mine = entry.Writer is not null && entry.Writer.Kernel == kernel;
+                if (mine && (entry.Flags & (Flags.AtRisk | Flags.Lost)) != Flags.None && (entry.Flags & Flags.Covered) == Flags.None)
+                {
+                    Lose(ref entry);
+                    entry.Flags |= Flags.Optional;
+                }
+            }
+        }
+    }
+
+    /// <summary>Whatever was begun before this and is not durable may be lost, in part those still in flight.</summary>
+    private void PutAtRisk()
+    {
+        foreach (int block in _touched)
+        {
+            foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
+            {
+                entry.Flags |= (entry.Flags & Flags.Covered) == Flags.None ? Flags.AtRisk : Flags.None;
+            }
+        }
+    }
+
+    private void MarkLoss(Func<Writer, bool> isGone, bool readable)
+    {
+        _transientAt = readable ? _world.Steps : _transientAt;
+        foreach (int block in _touched)
+        {
+            foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
+            {
+                if ((entry.Flags & Flags.Gone) != Flags.None)
+                {
+                    continue;
+                }
+
+                if ((entry.Flags & Flags.Covered) != Flags.None || entry.Writer is null)
+                {
+                    entry.DeadAt = Never;
+                    continue;
+                }
+
+                entry.DeadAt = Never;
+                entry.SeenAt = Never;
+                if (isGone(entry.Writer))
+                {
+                    if (entry.Ended != Never)
+                    {
+                        Lose(ref entry);
+                    }
+                }
+                else if (readable)
+                {
+                    entry.Flags |= Flags.Transient;
+                }
+            }
+        }
+    }
+
+    private void Lose(ref Entry entry)
+    {
+        if ((entry.Flags & Flags.Gone) != Flags.None)
+        {
+            return;
+        }
+
+        entry.Flags |= Flags.Lost;
+        entry.LostAt = _world.Steps;
+        entry.DeadAt = Never;
+        entry.SeenAt = Never;
+    }
+
+    /// <summary>An entry is durable: what ended before it began can never be seen again.</summary>
+    /// <returns>The entry's place now.</returns>
+    private int Cover(int block, int index)
+    {
+        Entry[] entries = _entries[block];
+        entries[index].Flags |= Flags.Covered;
+        long begun = entries[index].Begun;
+        int kept = 0;
+        int place = 0;
+        long oldestRead = OldestRead();
+        for (int i = 0; i < _counts[block]; i++)
+        {
+            if (i != index && entries[i].Ended < begun && (entries[i].Flags & Flags.Gone) == Flags.None)
+            {
+                entries[i].Flags |= Flags.Gone;
+                entries[i].DeadAt = long.Min(entries[i].DeadAt, _world.Steps);
+            }
+
+            // A read that began before may still return it.
+            if ((entries[i].Flags & Flags.Gone) != Flags.None && entries[i].DeadAt < oldestRead)
+            {
+                continue;
+            }
+
+            place = i == index ? kept : place;
+            entries[kept++] = entries[i];
+        }
+
+        Array.Clear(entries, kept, _counts[block] - kept);
+        _counts[block] = kept;
+        return place;
+    }
+
+    private void CheckDurable(int block, string when)
+    {
+        ulong value = _disk.DurableAt(block);
+        Span<Entry> entries = _entries[block].AsSpan(0, _counts[block]);
+        foreach (ref readonly Entry entry in entries)
+        {
+            if (entry.Value == value && (entry.Flags & Flags.Gone) == Flags.None)
+            {
+                return;
+            }
+        }
+
+        World.Fail($"disk {_disk.Index} block {block}: {when}, but {Name(value)} is on stable storage; may be {List(entries, Never)}");
+    }
+
+    /// <summary>True when a read that began at a step cannot return the entry.</summary>
+    private static bool IsOut(Span<Entry> entries, in Entry entry, long begun)
+    {
+        if (entry.DeadAt < begun)
+        {
+            return true;
+        }
+
+        long end = (entry.Flags & Flags.Lost) != Flags.None && entry.Ended != Never ? long.Max(entry.Ended, entry.LostAt) : entry.Ended;
+        foreach (ref readonly Entry other in entries)
+        {
+            bool counts = (other.Flags & (Flags.Optional | Flags.Lost | Flags.Transient)) == Flags.None;
+            if (counts && other.Begun > end && long.Min(other.Ended, other.SeenAt) < begun)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private static string Name(ulong value) => value == 0 ? "zeroes" : $"write {value >> 20} of block {value & 0xFFFFF}";
+
+    private static string List(Span<Entry> entries, long begun)
+    {
+        List<string> names = [];
+        foreach (ref readonly Entry entry in entries)
+        {
+            string state = entry.Ended == Never ? "in flight" : $"ended #{entry.Ended}";
+            names.Add($"[{Name(entry.Value)} begun #{entry.Begun} {state} {entry.Flags}{(IsOut(entries, in entry, begun) ? " out" : "")}]");
+        }
+
+        return string.Join(' ', names);
+    }
+
+    [Flags]
+    private enum Flags : byte
+    {
+        None = 0,
+        Optional = 1,
+        Lost = 2,
+        Transient = 4,
+        Covered = 8,
+        Gone = 16,
+        AtRisk = 32,
+    }
+
+    private struct Entry
+    {
+        internal ulong Value;
+        internal long Begun;
+        internal long Ended;
+        internal long DeadAt;
+        internal long SeenAt;
+        internal long LostAt;
+        internal Writer? Writer;
+        internal Flags Flags;
+    }
+}

@@ -1,0 +1,339 @@
+using Dst.Core.Requests;
+using Dst.Core.Sessions.Client;
+using Dst.Core.Wire;
+using Dst.Simulation.Checks;
+using Dst.Simulation.Engine;
+using Dst.Simulation.Servers;
+
+namespace Dst.Simulation.Clients;
+
+/// <summary>
+/// A client's machine: its state directory, /run/dst, one device and the lives of its target. Restarts what dies, as
+/// dstd does.
+/// </summary>
+internal sealed class Host : Actor
+{
+    private const int StartTarget = 0;
+    private const int StartKernel = 1;
+    private const int Resume = 2;
+    private const int ClearError = 3;
+    private const int Leave = 4;
+    private const int Recover = 5;
+
+    private readonly Chance _chance;
+    private readonly long _clockMs;
+    private int _lives;
+    private UInt128 _device;
+    private bool _takeOver;
+    private bool _removing;
+    private long _stateFailsUntilUs;
+
+    /// <summary>A machine without a device.</summary>
+    public Host(World world, string name, int number, SimServer[] servers, bool isReader)
+        : base(world, null)
+    {
+        Name = name;
+        Number = number;
+        IsReader = isReader;
+        Servers = isReader ? servers[..1] : servers;
+        DiskNodes = [.. Servers.Select(server => new SimServerNode(server.Index, server.Disk))];
+        Epochs = new ulong[Servers.Length];
+        Notes = new ServerNote[Servers.Length];
+        Known = new ExportFacts[Servers.Length];
+        Budget = world.Plan.Budget;
+        _chance = new Chance(world.Seed, 20_000 + (ulong)number);
+        _clockMs = 1000 + _chance.Below(1_000_000);
+        _device = _chance.Next128();
+    }
+
+    /// <summary>For people.</summary>
+    public string Name { get; }
+
+    /// <summary>Number of the machine.</summary>
+    public int Number { get; }
+
+    /// <summary>It only reads.</summary>
+    public bool IsReader { get; }
+
+    /// <summary>Servers of the nodes, in their order.</summary>
+    public SimServer[] Servers { get; }
+
+    /// <summary>Their disks.</summary>
+    public SimServerNode[] DiskNodes { get; }
+
+    /// <summary>State directory: the epoch noted last, for each node.</summary>
+    public ulong[] Epochs { get; private set; }
+
+    /// <summary>/run/dst: what the target noted of its servers.</summary>
+    public ServerNote[] Notes { get; }
+
+    /// <summary>State directory: what the device remembers of the exports.</summary>
+    public ExportFacts[] Known { get; private set; }
+
+    /// <summary>Budgets of its nodes.</summary>
+    public RequestBudget Budget { get; set; }
+
+    /// <summary>The device, while there is one.</summary>
+    public Kernel? Kernel { get; private set; }
+
+    /// <summary>The target, while it lives.</summary>
+    public Target? Target { get; private set; }
+
+    /// <summary>A node was fenced: the device has failed.</summary>
+    public bool HasFailed { get; private set; }
+
+    /// <summary>True once a device that works is not wanted any more.</summary>
+    public bool IsRemoving => _removing;
+
+    /// <summary>Milliseconds of this machine's monotonic clock.</summary>
+    public long NowMs => _clockMs + (World.NowUs / 1000);
+
+    /// <summary>Requests that ended with an error, and whether that can be explained.</summary>
+    public Action<Host, Request, DstStatus, long>? StatusCheck { get; set; }
+
+    /// <summary>Whether a device that was fenced is made anew.</summary>
+    public Func<Host, bool>? MayRecover { get; set; }
+
+    /// <summary>A peer broke the protocol.</summary>
+    public Action<string>? ProtocolCheck { get; set; }
+
+    /// <summary>Makes a device and starts its target.</summary>
+    public void AddDevice(bool takeOver = false)
+    {
+        _takeOver = takeOver;
+        HasFailed = false;
+        _removing = false;
+        Kernel = new Kernel(World, this, World.NextActorId());
+        Kernel.Start();
+        BeginTarget();
+    }
+
+    /// <summary>
+    /// A copy of another machine's state directory: same device, same epochs, another incarnation.
+    /// </summary>
+    public void CopyStateOf(Host other)
+    {
+        _device = other._device;
+        Epochs = [.. other.Epochs];
+        Known = [.. other.Known];
+        Array.Clear(Notes);
+    }
+
+    /// <summary>A device that never was.</summary>
+    public void ForgetDevice()
+    {
+        _device = _chance.Next128();
+        Array.Clear(Epochs);
+        Array.Clear(Known);
+        Array.Clear(Notes);
+    }
+
+    /// <summary>The device goes without a word: removed by force, or with its failed target.</summary>
+    public void DropDevice()
+    {
+        Target?.Kill(power: false);
+        Target = null;
+        Kernel?.Vanish();
+        Kernel = null;
+    }
+
+    /// <summary>Kills the target; it starts again soon.</summary>
+    public void CrashTarget()
+    {
+        if (Target is { Process.Alive: true } target)
+        {
+            target.Kill(power: false);
+            Post(10_000 + _chance.Wait(300_000), StartTarget, Kernel!.Id);
+        }
+    }
+
+    /// <summary>The machine reboots: its page cache, its requests and /run are gone.</summary>
+    public void Reboot()
+    {
+        Target?.Kill(power: true);
+        Target = null;
+        Kernel?.Vanish();
+        Kernel = null;
+        Array.Clear(Notes);
+        _takeOver = false;
+        Post(5_000_000 + _chance.Wait(5_000_000), StartKernel);
+    }
+
+    /// <summary>Removes the device in peace: requests end, a last flush, the hold is given back.</summary>
+    public void Remove()
+    {
+        if (Kernel is not null && Target is { Process.Alive: true } && !_removing)
+        {
+            _removing = true;
+            Kernel.IsBusy = false;
+            Kernel.Flush(0);
+            Post(1_000_000, Leave, Kernel.Id);
+        }
+    }
+
+    /// <summary>An operator's order to every node.</summary>
+    public void Ask(NodeOrder order)
+    {
+        if (Target is { Process.Alive: true })
+        {
+            foreach (NodeDriver node in Target.Nodes)
+            {
+                node.Ask(order);
+            }
+        }
+    }
+
+    /// <summary>An operator suspends, and resumes later.</summary>
+    public void SuspendFor(long us)
+    {
+        Ask(NodeOrder.Suspend);
+        Post(us, Resume);
+    }
+
+    /// <summary>Notes cannot be written for a while.</summary>
+    public void FailState(long us) => _stateFailsUntilUs = World.NowUs + us;
+
+    /// <summary>True when a note written now becomes durable.</summary>
+    public bool StateWorks() => World.NowUs >= _stateFailsUntilUs;
+
+    /// <summary>Microseconds until a note is durable.</summary>
+    public long StateDelayUs() => 100 + _chance.Wait(2_000);
+
+    /// <summary>Random, never given twice.</summary>
+    public ulong NextIncarnation() => ((_chance.Next() | 1) << 16) | (uint)((Number << 12) + (++_lives & 0xFFF));
+
+    /// <summary>Who the changes of a node are of at present.</summary>
+    public Writer WriterOf(int node) => Target!.Nodes[node].Writer;
+
+    /// <summary>What a new life of the target attaches with.</summary>
+    public ClientNodeOptions OptionsOf(int node, ulong incarnation, bool takeOver) => new()
+    {
+        Export = Servers[node].ExportName,
+        Device = new DeviceId(_device, (uint)node),
+        Incarnation = incarnation,
+        Access = IsReader ? AccessKind.ReadOnly : AccessKind.ReadWrite,
+        TakeOver = takeOver,
+        Credits = new CreditGrant((ushort)World.Plan.Connections, (ushort)World.Plan.Slots, 64 * 1024),
+        Checksum = World.Plan.Checksum,
+        Holder = new WireText(Name),
+        Software = new WireText("dst-sim"),
+        LastEpoch = Epochs[node],
+        Known = Known[node],
+        Note = Notes[node],
+        JitterSeed = incarnation,
+    };
+
+    /// <summary>A request is answered.</summary>
+    public void OnStatus(in Request request, DstStatus status, long us) => StatusCheck?.Invoke(this, request, status, us);
+
+    /// <summary>A peer broke the protocol, or says that we did.</summary>
+    public void OnProtocolError(string what) => ProtocolCheck?.Invoke(what);
+
+    /// <summary>A server refused.</summary>
+    public void OnRefused(NodeDriver node, RefusalCode code)
+    {
+        if (code is RefusalCode.Protocol or RefusalCode.Version or RefusalCode.Feature)
+        {
+            OnProtocolError($"{node.Name}: the server says {code}");
+        }
+    }
+
+    /// <summary>A node serves.</summary>
+    public void OnLive(NodeDriver node)
+    {
+        AttachOkMessage export = node.Node.Export;
+        if (!Known[node.Index].IsKnown)
+        {
+            ExportGeometry geometry = export.Geometry;
+            Known[node.Index] = new ExportFacts(
+                export.Identity, geometry.SizeBytes, geometry.BlockBytes, geometry.MaxRequestBytes, geometry.MaxChangeBytes, export.Cache);
+        }
+
+        Servers[node.Index].Disk.History.OnLive();
+        if (node.Node.LostUnflushedWrites)
+        {
+            // Somebody looks at the status in the end.
+            Post(1_000_000 + _chance.Wait(20_000_000), ClearError, node.Target.Kernel.Id);
+        }
+    }
+
+    /// <summary>A node was fenced.</summary>
+    public void OnFailed(NodeDriver node)
+    {
+        HasFailed = true;
+        node.Target.Kernel.IsBusy = false;
+        Post(10_000_000 + _chance.Wait(10_000_000), Recover, node.Target.Kernel.Id);
+    }
+
+    /// <summary>Every node of a target has closed.</summary>
+    public void OnClosed(Target target)
+    {
+        target.Process.Alive = false;
+        if (_removing)
+        {
+            DropDevice();
+            ForgetDevice();
+            Post(1_000_000 + _chance.Wait(3_000_000), StartKernel);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void On(int kind, long a, long b)
+    {
+        switch (kind)
+        {
+            case StartTarget when Kernel is not null && Kernel.Id == a && Target is not { Process.Alive: true }:
+                _takeOver = false;
+                BeginTarget();
+                break;
+            case StartKernel when Kernel is null:
+                AddDevice();
+                break;
+            case Resume:
+                Ask(NodeOrder.Resume);
+                break;
+            case ClearError when Kernel is not null && Kernel.Id == a:
+                Ask(NodeOrder.ClearError);
+                break;
+            case Recover when Kernel is not null && Kernel.Id == a && HasFailed && MayRecover?.Invoke(this) == true:
+                // Somebody makes the device anew and takes the exports over.
+                DropDevice();
+                ForgetDevice();
+                AddDevice(takeOver: true);
+                break;
+            case Leave when Kernel is not null && Kernel.Id == a:
+                if (Kernel.InFlight > 0 || Target is not { Process.Alive: true })
+                {
+                    Post(500_000, Leave, a);
+                }
+                else
+                {
+                    // Once more later: the target may die before it has left.
+                    Ask(NodeOrder.Leave);
+                    Post(30_000_000, Leave, a);
+                }
+
+                break;
+            default:
+                break;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override string Describe(int kind, long a, long b) => kind switch
+    {
+        StartTarget => $"{Name} starts its target again",
+        StartKernel => $"{Name} makes its device",
+        Resume => $"{Name} resumes",
+        Recover => $"{Name}: its device has failed",
+        ClearError => $"{Name}: dstctl clear-error",
+        _ => $"{Name}: remove-device, {Kernel?.InFlight} in flight",
+    };
+
+    private void BeginTarget()
+    {
+        Target = new Target(World, this, Kernel!, _takeOver);
+        World.Note($"{Name} starts target {Target.Name}{(_takeOver ? " with take-over" : "")}");
+        Target.Start();
+    }
+}

@@ -1,0 +1,200 @@
+using Dst.Core.Sessions;
+using Dst.Core.Wire;
+using Dst.Simulation.Clients;
+using Dst.Simulation.Disks;
+using Dst.Simulation.Engine;
+using Dst.Simulation.Network;
+
+namespace Dst.Simulation.Servers;
+
+/// <summary>
+/// A server's machine with one export: what is on its disks, and the lives of its process. The session thread of a life
+/// is <see cref="SessionThread"/>.
+/// </summary>
+internal sealed class SimServer : Actor
+{
+    private const int Start = 0;
+    private const int PowerBack = 1;
+    private const int Learn = 2;
+
+    private readonly List<Link> _orphans = [];
+    private SessionThread? _session;
+    private bool _powerOff;
+    private long _silentUntilUs;
+    private long _refusesUntilUs;
+    private long _stateFailsUntilUs;
+
+    /// <summary>A machine whose server does not run.</summary>
+    public SimServer(World world, int index)
+        : base(world, null)
+    {
+        Index = index;
+        Name = $"s{index}";
+        ExportName = new WireText($"disk{index}");
+        Disk = new SimDisk(world, index, world.Plan.NodeBlocks);
+        Chance = new Chance(world.Seed, 30_000 + (ulong)index);
+        Uuid = Chance.Next128();
+        ClockMs = 1000 + Chance.Below(1_000_000);
+    }
+
+    /// <summary>Number.</summary>
+    public int Index { get; }
+
+    /// <summary>For people.</summary>
+    public string Name { get; }
+
+    /// <summary>Name of the export.</summary>
+    public WireText ExportName { get; }
+
+    /// <summary>Identity of the export.</summary>
+    public UInt128 Uuid { get; }
+
+    /// <summary>Its disk.</summary>
+    public SimDisk Disk { get; }
+
+    /// <summary>Its chance.</summary>
+    public Chance Chance { get; }
+
+    /// <summary>On its disk: the hold.</summary>
+    public HoldRecord Record;
+
+    /// <summary>On its disk: a flush failed.</summary>
+    public bool PoisonMark { get; set; }
+
+    /// <summary>Highest epoch that any life sent in ATTACH_OK.</summary>
+    public ulong GrantedMost { get; set; }
+
+    /// <summary>An operator ended the hold, or a client gave it back: it may go.</summary>
+    public bool MayDropHold { get; set; }
+
+    /// <summary>Begin of its monotonic clock.</summary>
+    public long ClockMs { get; }
+
+    /// <summary>A peer broke the protocol.</summary>
+    public Action<string>? ProtocolCheck { get; set; }
+
+    /// <summary>A client was granted the export.</summary>
+    public Action<SimServer, ulong>? Granted { get; set; }
+
+    /// <summary>The process that runs, if one does.</summary>
+    public new SimProcess? Process => _session?.Process;
+
+    /// <summary>The session thread that runs, if one does.</summary>
+    public SessionThread? Live => _session is { Process.Alive: true } ? _session : null;
+
+    /// <summary>The new connection, or null when it is refused or nobody answers.</summary>
+    public Link? Accept(Host host, string name, out bool silent)
+    {
+        silent = _powerOff || World.NowUs < _silentUntilUs;
+        if (silent || World.NowUs < _refusesUntilUs || Live is not { IsListening: true } live)
+        {
+            return null;
+        }
+
+        Link link = new(World, name);
+        Faults?.Add(link);
+        live.Accept(link, name);
+        return link;
+    }
+
+    /// <summary>Where links are noted for the faults of the network.</summary>
+    public List<Link>? Faults { get; set; }
+
+    /// <summary>Starts the process.</summary>
+    public void Boot() => Post(0, Start);
+
+    /// <summary>Nobody can connect for a while.</summary>
+    public void RefuseFor(long us, bool silently)
+    {
+        if (silently)
+        {
+            _silentUntilUs = World.NowUs + us;
+        }
+        else
+        {
+            _refusesUntilUs = World.NowUs + us;
+        }
+    }
+
+    /// <summary>Its records cannot be written for a while.</summary>
+    public void FailState(long us) => _stateFailsUntilUs = World.NowUs + us;
+
+    /// <summary>True when a record written now becomes durable.</summary>
+    public bool StateWorks() => World.NowUs >= _stateFailsUntilUs;
+
+    /// <summary>Kills the process, with its machine or without; it comes back.</summary>
+    public void Crash(bool power)
+    {
+        if (_session is { Process.Alive: true } session)
+        {
+            World.Note($"{Name} {(power ? "loses power" : "is killed")}");
+            session.Kill(power);
+            if (power)
+            {
+                _orphans.AddRange(session.Links());
+            }
+        }
+
+        if (power)
+        {
+            Disk.Cut();
+            _powerOff = true;
+            Post(2_000_000 + Chance.Wait(6_000_000), PowerBack);
+        }
+
+        Post(20_000 + Chance.Wait(400_000), Start);
+    }
+
+    /// <summary>What lies behind the disk loses power; the server learns of it a little later.</summary>
+    public void CutBehind()
+    {
+        if (!_powerOff)
+        {
+            Disk.CutBehind();
+            Post(100_000 + Chance.Wait(2_000_000), Learn);
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void On(int kind, long a, long b)
+    {
+        switch (kind)
+        {
+            case Start when !_powerOff && _session is not { Process.Alive: true }:
+                _session = new SessionThread(World, this);
+                _session.Begin();
+                break;
+            case PowerBack:
+                _powerOff = false;
+                foreach (Link link in _orphans)
+                {
+                    link.Down.IsBlackhole = false;
+                    link.Up.IsBlackhole = false;
+                    link.Reset();
+                }
+
+                _orphans.Clear();
+                Post(20_000 + Chance.Wait(400_000), Start);
+                break;
+            case Learn:
+                if (Live is { IsListening: true } live)
+                {
+                    live.ChangeBootId();
+                }
+
+                // Without a process the next one draws a boot id of its own.
+                Disk.GoOn();
+                break;
+            default:
+                break;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override string Describe(int kind, long a, long b) => kind switch
+    {
+        Start => $"{Name} starts its server",
+        PowerBack => $"{Name} has power again",
+        _ => $"{Name} learns that its disk lost writes",
+    };
+}

@@ -1,0 +1,397 @@
+using Dst.Core;
+using Dst.Core.Requests;
+using Dst.Core.Sessions.Client;
+using Dst.Core.Wire;
+using Dst.Simulation.Checks;
+using Dst.Simulation.Clients;
+using Dst.Simulation.Engine;
+using Dst.Simulation.Network;
+using Dst.Simulation.Plans;
+using Dst.Simulation.Servers;
+
+namespace Dst.Simulation;
+
+/// <summary>How a run ended.</summary>
+/// <param name="Seed">Its seed.</param>
+/// <param name="Violation">What rule was broken; null when none was.</param>
+/// <param name="Steps">Events.</param>
+/// <param name="VirtualUs">Virtual time.</param>
+/// <param name="TraceHash">Of everything that happened.</param>
+/// <param name="Requests">Requests answered.</param>
+/// <param name="Coverage">Pairs that were met.</param>
+internal sealed record RunResult(
+    ulong Seed, string? Violation, long Steps, long VirtualUs, ulong TraceHash, long Requests, Coverage Coverage);
+
+/// <summary>
+/// One run: servers, clients, network, faults until the horizon; then all is mended, everything must come to an end, and
+/// every block is read once more.
+/// </summary>
+internal sealed class SimulationRun
+{
+    private const long HealMs = 240_000;
+    private const long StepsMax = 200_000_000;
+
+    private readonly List<Link> _links = [];
+
+    /// <summary>A run that has not begun.</summary>
+    public SimulationRun(ulong seed, Plan plan)
+    {
+        Must.FailHook ??= static message => throw new ViolationException("assertion: " + message);
+        World = new World(seed, plan);
+        Servers = new SimServer[plan.Nodes];
+        for (int i = 0; i < Servers.Length; i++)
+        {
+            Servers[i] = new SimServer(World, i) { Faults = _links, ProtocolCheck = OnProtocolError };
+        }
+
+        foreach (SimServer server in Servers)
+        {
+            server.Disk.History.OldestRead = OldestRead;
+        }
+
+        Hosts = new Host[plan.Reader ? 3 : 2];
+        for (int i = 0; i < Hosts.Length; i++)
+        {
+            Hosts[i] = new Host(World, $"h{i}", i, Servers, isReader: i == 2)
+            {
+                StatusCheck = OnStatus,
+                ProtocolCheck = OnProtocolError,
+                MayRecover = MayRecover,
+            };
+        }
+    }
+
+    /// <summary>Its world.</summary>
+    public World World { get; }
+
+    /// <summary>Servers of the nodes.</summary>
+    public SimServer[] Servers { get; }
+
+    /// <summary>Clients: the first has the device, the second is who takes over, the third only reads.</summary>
+    public Host[] Hosts { get; }
+
+    /// <summary>Connections that are not over.</summary>
+    public List<Link> Links => _links;
+
+    /// <summary>Every request may end with an error: a scenario says so.</summary>
+    public bool AllowsErrors { get; set; }
+
+    /// <summary>Requests answered so far.</summary>
+    public long Requests { get; private set; }
+
+    /// <summary>Runs a seed with its plan.</summary>
+    public static RunResult Run(ulong seed, Plan plan, Action<string>? tracer = null)
+    {
+        SimulationRun run = new(seed, plan);
+        run.World.Tracer = tracer;
+        return run.Guard(run.RunAll);
+    }
+
+    /// <summary>Runs something, and says how it ended.</summary>
+    public RunResult Guard(Action body)
+    {
+        string? violation = null;
+        try
+        {
+            body();
+        }
+        catch (ViolationException broken)
+        {
+            violation = broken.Message;
+        }
+        catch (Exception error) when (error is InvalidOperationException or IndexOutOfRangeException or NullReferenceException
+            or ArgumentException or KeyNotFoundException)
+        {
+            violation = $"{error.GetType().Name}: {error.Message} {error.StackTrace?.Split('\n')[0].Trim()}";
+        }
+
+        if (violation is not null)
+        {
+            World.Note($"VIOLATION {violation}");
+        }
+
+        return new RunResult(World.Seed, violation, World.Steps, World.NowUs, World.TraceHash, Requests, World.Coverage);
+    }
+
+    /// <summary>Starts servers and the first client.</summary>
+    public void Start()
+    {
+        foreach (SimServer server in Servers)
+        {
+            server.Boot();
+        }
+
+        RunFor(1_000);
+        Hosts[0].AddDevice();
+        if (Hosts.Length > 2)
+        {
+            Hosts[2].AddDevice();
+        }
+    }
+
+    /// <summary>Lets virtual time pass.</summary>
+    public void RunFor(long ms)
+    {
+        long until = World.NowUs + (ms * 1000);
+        RunUntil(() => World.NowUs >= until);
+    }
+
+    /// <summary>Runs until something holds.</summary>
+    /// <returns>False when it does not within the time.</returns>
+    public bool RunUntil(Func<bool> holds, long limitMs = long.MaxValue / 2000)
+    {
+        long until = World.NowUs + (limitMs * 1000);
+        while (!holds())
+        {
+            if (World.NowUs >= until)
+            {
+                return false;
+            }
+
+            World.Check(World.Steps < StepsMax, $"more than {StepsMax} events: something turns in a circle");
+            World.Check(World.Step(), "nothing is left to happen");
+        }
+
+        return true;
+    }
+
+    /// <summary>Ends the faults, lets everything come to an end and looks at the result (invariant 8).</summary>
+    public void Finish()
+    {
+        Heal();
+        RunUntil(IsQuiet, HealMs);
+        World.IsEnding = true;
+        foreach (Host host in Hosts)
+        {
+            host.Kernel?.IsBusy = false;
+        }
+
+        bool quiet = RunUntil(() => IsQuiet() && !HasRequests(), HealMs);
+        World.Check(quiet, $"{HealMs / 1000} s after the last fault not everything has come to an end: {Describe()}");
+        foreach (Host host in Hosts)
+        {
+            if (IsServing(host))
+            {
+                Verify(host);
+            }
+        }
+    }
+
+    private void RunAll()
+    {
+        Start();
+        new FaultInjector(World, Servers, Hosts, _links).Start();
+        RunUntil(() => World.NowUs >= World.Plan.HorizonMs * 1000);
+        Finish();
+    }
+
+    private void Heal()
+    {
+        World.HasFaults = false;
+        World.Note($"all is mended");
+        foreach (Link link in _links)
+        {
+            link.Up.Heal();
+            link.Down.Heal();
+        }
+
+        foreach (SimServer server in Servers)
+        {
+            server.Disk.Heal();
+        }
+
+        foreach (Host host in Hosts)
+        {
+            host.Ask(NodeOrder.Resume);
+            host.Budget = default;
+            host.Ask(NodeOrder.Budget);
+        }
+    }
+
+    /// <summary>Every device that can serve does.</summary>
+    private bool IsQuiet()
+    {
+        foreach (Host host in Hosts)
+        {
+            if (host.Kernel is not null && !IsServing(host) && !IsShutOut(host))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private bool HasRequests()
+    {
+        foreach (Host host in Hosts)
+        {
+            if (host.Kernel is { InFlight: > 0 } && !IsShutOut(host))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private static bool IsServing(Host host)
+    {
+        if (host.Kernel is null || host.HasFailed || host.IsRemoving || host.Target is not { Process.Alive: true } target)
+        {
+            return false;
+        }
+
+        foreach (NodeDriver node in target.Nodes)
+        {
+            if (node.Node.Phase != ClientNodePhase.Live)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Fenced, or refused because another holds the export.</summary>
+    private static bool IsShutOut(Host host)
+    {
+        if (host.HasFailed)
+        {
+            return true;
+        }
+
+        if (host.Target is not { Process.Alive: true } target)
+        {
+            return false;
+        }
+
+        foreach (NodeDriver node in target.Nodes)
+        {
+            if (node.Node.LastRefusal == RefusalCode.Held && node.Node.Phase != ClientNodePhase.Live)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private long OldestRead()
+    {
+        long oldest = long.MaxValue;
+        foreach (Host host in Hosts)
+        {
+            oldest = long.Min(oldest, host.Kernel?.OldestRead() ?? long.MaxValue);
+        }
+
+        return oldest;
+    }
+
+    private bool MayRecover(Host host)
+    {
+        foreach (Host other in Hosts)
+        {
+            if (other != host && !other.IsReader && other.Kernel is not null && !other.HasFailed)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private string Describe()
+    {
+        List<string> parts = [];
+        foreach (Host host in Hosts)
+        {
+            if (host.Kernel is not null)
+            {
+                IEnumerable<string> nodes = host.Target?.Nodes.Select(node => $"{node.Node.Phase}/{node.Node.LastEnd}/{node.Node.LastRefusal}") ?? [];
+                parts.Add($"{host.Name} {host.Kernel.InFlight} requests, target {(host.Target?.Process.Alive == true ? "lives" : "dead")}, {string.Join(' ', nodes)}");
+            }
+        }
+
+        return string.Join("; ", parts);
+    }
+
+    /// <summary>A last flush must be good, then every block is read (invariants 1 and 2).</summary>
+    private void Verify(Host host)
+    {
+        Kernel kernel = host.Kernel!;
+        bool flushed = host.IsReader;
+        for (int i = 0; i < 12 && !flushed; i++)
+        {
+            kernel.Flush(0);
+            bool ended = RunUntil(() => kernel.InFlight == 0, HealMs);
+            if (host.HasFailed)
+            {
+                // Somebody who waited took over only now.
+                return;
+            }
+
+            World.Check(ended, $"{host.Name}: the last flush does not end: {Describe()}");
+            flushed = kernel.LastStatus == DstStatus.Ok;
+            if (!flushed)
+            {
+                foreach (SimServer server in Servers)
+                {
+                    server.Live?.Ask(ServerOrder.ClearError);
+                }
+
+                RunFor(1_000);
+                host.Ask(NodeOrder.ClearError);
+                RunFor(20_000);
+            }
+        }
+
+        World.Check(flushed, $"{host.Name}: the last flush ends with {kernel.LastStatus}, whatever operators accept: {Describe()}");
+        int blocks = World.Plan.NodeBlocks * host.Servers.Length;
+        int step = World.Plan.RequestBlocks;
+        for (int block = 0; block < blocks; block += step)
+        {
+            kernel.TrySubmit(0, Operation.Read, block, int.Min(step, blocks - block), fua: false);
+            bool ended = RunUntil(() => kernel.InFlight == 0, HealMs);
+            if (host.HasFailed)
+            {
+                return;
+            }
+
+            World.Check(ended && kernel.LastStatus == DstStatus.Ok, $"{host.Name}: block {block} cannot be read: {kernel.LastStatus}");
+        }
+    }
+
+    private void OnProtocolError(string what)
+    {
+        if (!World.Plan.Has(Fault.BitFlip))
+        {
+            World.Fail($"honest peers quarrel: {what}");
+        }
+    }
+
+    /// <summary>No error reaches the kernel that no fault explains, and budgets are kept (invariant 9).</summary>
+    private void OnStatus(Host host, Request request, DstStatus status, long us)
+    {
+        Requests++;
+        if (status == DstStatus.Ok || AllowsErrors)
+        {
+            return;
+        }
+
+        World.Check(IsExplained(), $"{host.Name}: {request} ends with {status} though no fault explains an error");
+    }
+
+    private bool IsExplained()
+    {
+        Plan plan = World.Plan;
+        bool targetDies = plan.Has(Fault.TargetCrash) || plan.Has(Fault.CrashAtEffect);
+        bool serverLoses = plan.Has(Fault.ServerCrash) || plan.Has(Fault.PowerCut) || plan.Has(Fault.DiskCut)
+            || plan.Has(Fault.ServerStop) || plan.Has(Fault.CrashAtEffect);
+        return plan.Has(Fault.DiskError) || plan.Has(Fault.DiskFull) || plan.Has(Fault.FsyncFails)
+            || plan.Has(Fault.FailPending) || plan.Has(Fault.Budget) || plan.Has(Fault.TakeOver)
+            || plan.Has(Fault.Clone) || plan.Has(Fault.Release) || plan.Has(Fault.BitFlip)
+            || plan.Budget.EndsWithError
+            || (plan.Cache == CacheMode.WriteBack && targetDies && serverLoses);
+    }
+}
