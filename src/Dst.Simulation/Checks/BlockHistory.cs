@@ -189,6 +189,12 @@ internal sealed class BlockHistory
         for (int i = 0; i < entries.Length; i++)
         {
             ref Entry entry = ref entries[i];
+            if (entry.Value == value && value == 0)
+            {
+                // Which of several zeroes it was cannot be told.
+                continue;
+            }
+
             if (entry.Value == value)
             {
                 entry.SeenAt = long.Min(entry.SeenAt, now);

@@ -412,6 +412,9 @@ internal sealed class NodeDriver : Actor
                 _wires[wire].Send(Node.FrameOf(in effect));
                 break;
             case NodeEffectKind.Serve:
+                World.Check(
+                    Target.Host.IsReader || Target.Host.Epochs[Index] >= effect.Epoch,
+                    $"{Name} sends requests of epoch {effect.Epoch} before it is noted durably");
                 _wires[wire].Epoch = effect.Epoch;
                 _wires[wire].Checksum = effect.Checksum;
                 _wires[wire].Serves = true;

@@ -657,6 +657,9 @@ internal sealed class SessionThread : Actor
                 HandOver(peer);
                 break;
             case SessionEffectKind.Begun:
+                World.Check(
+                    _machine.Record.Used >= peer.Machine.Epoch,
+                    $"{Name} answers BEGIN of epoch {peer.Machine.Epoch} before that is on disk");
                 SendPlain(peer, FrameKind.BeginOk, peer.Machine.Epoch, 0);
                 peer.Machine.OnBegun();
                 HandOver(peer);
@@ -682,6 +685,7 @@ internal sealed class SessionThread : Actor
                 _machine.Record.Granted >= epoch && _machine.Record.Held,
                 $"{Name}: epoch {epoch} is granted before it is on disk");
             _machine.GrantedMost = epoch;
+            CheckSwap(in peer.Machine.AttachRequest, epoch);
             _machine.Granted?.Invoke(_machine, epoch);
             Disk.NewestGrant = epoch;
             Disk.History.OnGrant(peer.Machine.AttachRequest.Incarnation);
@@ -700,6 +704,20 @@ internal sealed class SessionThread : Actor
         {
             HandOver(peer);
         }
+    }
+
+    /// <summary>The compare-and-swap of S-02, told once more in other words.</summary>
+    private void CheckSwap(in AttachMessage attach, ulong epoch)
+    {
+        ulong used = _machine.Record.Used;
+        _machine.GrantedTo.TryGetValue(attach.Replaces, out DeviceId grantedTo);
+        bool newest = attach.Replaces != 0 && attach.Replaces == used;
+        bool since = attach.Replaces > used && grantedTo == attach.Device;
+        bool first = attach.Replaces == 0;
+        World.Check(
+            newest || since || first,
+            $"{Name} grants epoch {epoch} to a client that replaces {attach.Replaces}, but {used} is in use");
+        _machine.GrantedTo[epoch] = attach.Device;
     }
 
     private void HandOver(Peer peer)
