@@ -250,7 +250,6 @@ internal static class Scenarios
         bed.Until("the client replays", () => bed.Node.Phase == ClientNodePhase.Recovering);
         bed.Until("the disk has some of it", () => bed.Server.Disk.OpCount > 0);
         bed.Client.CrashTarget();
-        bed.For(500);
         bed.Do(Operation.Read, 8, 8);
     }
 
@@ -280,7 +279,7 @@ internal static class Scenarios
     private static void NoLogRoom(Bed bed)
     {
         SuccessorOverCut(bed);
-        bed.StickDisk(5_000);
+        bed.Link.Up.StalledUntilUs = bed.Run.World.NowUs + 60_000_000;
         for (int i = 0; i < 6; i++)
         {
             bed.Submit(Operation.Write, 8 * i, 8);

@@ -87,7 +87,8 @@ internal sealed class World
     public long HopUs()
     {
         long us = _order.Below(16);
-        if (HasFaults && Plan.Has(Fault.SlowHop) && _order.OneIn(64))
+        long slow = Plan.MeanMs[(int)Fault.SlowHop];
+        if (HasFaults && slow > 0 && _order.OneIn(slow < 1_000 ? 8 : 64))
         {
             us += _order.Below(_order.OneIn(8) ? 400_000 : 4_000);
         }

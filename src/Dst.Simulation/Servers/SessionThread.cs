@@ -120,7 +120,7 @@ internal sealed class SessionThread : Actor
     }
 
     /// <summary>An engine calls its lane now: it may be stopped in there (S-06).</summary>
-    public void Arm(SimEngine engine) => _armed = engine;
+    public void Arm(SimEngine? engine) => _armed = engine;
 
     /// <summary>An engine reports.</summary>
     public void FromEngine(in EngineReport report)
