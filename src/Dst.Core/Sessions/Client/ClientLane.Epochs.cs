@@ -125,6 +125,7 @@ public sealed partial class ClientLane
             leg = next;
         }
 
+        PutReadsBack();
         Stage = LaneStage.Resending;
         for (int leg = _sent.First; leg != None; leg = _legs[leg].SentLink.Next)
         {
@@ -135,6 +136,36 @@ public sealed partial class ClientLane
 
         Dispatch(nowMs);
         TellWhenResent();
+    }
+
+    /// <summary>
+    /// Reads wait until every change that is sent again is answered, like new requests: one that overtook such a change
+    /// would return what was there before it, though an earlier read may have returned its data already (S-12).
+    /// </summary>
+    private void PutReadsBack()
+    {
+        for (int leg = _waiting.First; leg != None; leg = _legs[leg].WaitingLink.Next)
+        {
+            if (_legs[leg].Again && _legs[leg].Request.Operation == Operation.Read)
+            {
+                _legs[leg].Again = false;
+                _againCount--;
+            }
+        }
+
+        // From the last, so that the first sent stands first.
+        for (int leg = _sent.Last; leg != None;)
+        {
+            int previous = _legs[leg].SentLink.Previous;
+            if (_legs[leg].Request.Operation == Operation.Read)
+            {
+                FreeSlot(leg);
+                CountResend(leg);
+                PutFirst(leg);
+            }
+
+            leg = previous;
+        }
     }
 
     private void CountResend(int leg)

@@ -306,12 +306,16 @@ public sealed partial class ClientLane
     /// <summary>Starts what waits, in order, as far as slots, credits, log and ranges reach.</summary>
     private void Dispatch(long nowMs)
     {
+        if (Stage == LaneStage.Resending && !_doubted)
+        {
+            DispatchAgain(nowMs);
+        }
+
         // Bounded by the legs: each turn takes one from the list.
         while (_waiting.First != None)
         {
             int leg = _waiting.First;
-            bool may = IsFlowing || (Stage == LaneStage.Resending && !_doubted && _legs[leg].Again)
-                || RunsAhead(in _legs[leg].Request);
+            bool may = IsFlowing || RunsAhead(in _legs[leg].Request);
             if (!may || !TryStart(leg, nowMs))
             {
                 break;
@@ -319,6 +323,21 @@ public sealed partial class ClientLane
         }
 
         FlushEarly(nowMs);
+    }
+
+    /// <summary>Changes that have to be sent again under other ids stand among what waits.</summary>
+    private void DispatchAgain(long nowMs)
+    {
+        for (int leg = _waiting.First; leg != None;)
+        {
+            int next = _legs[leg].WaitingLink.Next;
+            if (_legs[leg].Again && !TryStart(leg, nowMs))
+            {
+                return;
+            }
+
+            leg = next;
+        }
     }
 
     /// <summary>Sends a leg's request for the first time, or ends it; false when it has to wait.</summary>
