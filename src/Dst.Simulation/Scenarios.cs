@@ -64,8 +64,11 @@ internal sealed class Bed(SimulationRun run)
     public void Until(string what, Func<bool> holds) => World.Check(Run.RunUntil(holds, 100_000), $"it does not come to this: {what}");
 
     /// <summary>Gives the device a request.</summary>
-    public void Submit(Operation operation, int block, int count, bool fua = false, int queue = 0) =>
+    public void Submit(Operation operation, int block, int count, bool fua = false, int queue = 0)
+    {
+        Run.World.Advance();
         World.Check(Device.TrySubmit(queue, operation, block, count, fua), "no tag is free");
+    }
 
     /// <summary>Waits until the device has answered everything.</summary>
     public void Idle() => Until("all requests are answered", () => Device.InFlight == 0);
@@ -100,6 +103,7 @@ internal static class Scenarios
         new("budget-with-half-reply", "a budget is spent when half of a reply is read (S-13, S-15)", SmallSegments, HalfReply),
         new("boot-id-of-an-export", "the disk behind an export loses writes, its server lives on (S-23)", WriteBack, DiskCut),
         new("resends-without-log-room", "requests sent while a loss was not accepted need room in the log afterwards (S-21)", SmallLog, NoLogRoom),
+        new("read-beside-resent-change", "a change is done and seen, its answer and a read are lost with the server: the read waits for the resend (S-12)", TwoConnections, ReadBesideResend),
         new("successor-over-a-cut", "a target dies with unflushed writes, power is lost: its successor's FLUSH must fail (S-23)", WriteBack, SuccessorOverCut),
     ];
 
@@ -129,6 +133,30 @@ internal static class Scenarios
         LogBytes = 2 * 8 * Plan.BlockBytes,
         LogEntries = 8,
     };
+
+    private static Plan TwoConnections()
+    {
+        Plan plan = WriteBack();
+        plan.Connections = 2;
+        return plan;
+    }
+
+    private static void ReadBesideResend(Bed bed)
+    {
+        bed.Do(Operation.Write, 8, 4);
+        long until = bed.Run.World.NowUs + 60_000_000;
+        Pipe changes = bed.Run.Links[^2].Down;
+        changes.StalledUntilUs = until;
+        bed.Submit(Operation.Write, 8, 4, queue: 0);
+        bed.For(100);
+        bed.Submit(Operation.Read, 8, 4, queue: 1);
+        bed.Until("the change is seen", () => bed.Device.InFlight == 1);
+        bed.Link.Down.StalledUntilUs = until;
+        bed.Submit(Operation.Read, 8, 4, queue: 1);
+        bed.For(100);
+        bed.Server.Crash(power: true);
+        bed.Idle();
+    }
 
     private static void GhostWrite(Bed bed)
     {

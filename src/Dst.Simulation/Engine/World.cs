@@ -100,6 +100,9 @@ internal sealed class World
     public bool MaybeCrash() =>
         HasFaults && Plan.Has(Fault.CrashAtEffect) && _effects.PerMillion((int)(4_000_000 / Plan.MeanMs[(int)Fault.CrashAtEffect]));
 
+    /// <summary>What a scenario does next comes after what has happened.</summary>
+    public void Advance() => Steps++;
+
     /// <summary>Runs the next event.</summary>
     /// <returns>False when there is none.</returns>
     public bool Step()

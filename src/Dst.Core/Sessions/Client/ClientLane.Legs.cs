@@ -150,8 +150,9 @@ public sealed partial class ClientLane
             _log.Drop();
         }
 
-        bool abandons = Mutations.Has(Mutation.GivenUpOnLiveEpoch) || Mutations.Has(Mutation.BufferBackEarly);
-        if (!onTheWire || (abandons && _replies.IsWaiting(state.Slot)))
+        bool abandons = Mutations.Has(Mutation.BufferBackEarly)
+            || (Mutations.Has(Mutation.GivenUpOnLiveEpoch) && onTheWire && _replies.IsWaiting(state.Slot));
+        if (!onTheWire || abandons)
         {
             if (onTheWire && Mutations.Has(Mutation.BufferBackEarly))
             {
