@@ -57,7 +57,7 @@ public sealed class ClientLaneTests
     {
         _rig.Up();
         LaneEffect one = Assert.Single(_rig.Submit(0, Write()));
-        LaneEffect two = Assert.Single(_rig.Submit(1, Read(4096)));
+        LaneEffect two = Assert.Single(_rig.Submit(1, Write(4096)));
         _rig.Down();
         Assert.Empty(_rig.Submit(2, Read()));
         _rig.NextEpoch();
@@ -74,6 +74,28 @@ public sealed class ClientLaneTests
     }
 
     [Fact]
+    public void Reads_in_flight_wait_for_every_change_that_is_sent_again()
+    {
+        _rig.Up();
+        LaneEffect read = Assert.Single(_rig.Submit(0, Read()));
+        Assert.Single(_rig.Submit(1, Write()));
+        Assert.Single(_rig.Submit(2, Read(4096)));
+        _rig.Down();
+        _rig.NextEpoch();
+        _rig.Order(LaneOrderKind.Settle);
+        LaneEffect change = Assert.Single(_rig.Order(LaneOrderKind.Resend), IsSend);
+        Assert.Equal(1, change.Leg);
+        List<LaneEffect> answered = _rig.Answer(change);
+        Assert.Contains(answered, IsNews(LaneNewsKind.Resent));
+        Assert.DoesNotContain(answered, IsSend);
+        List<LaneEffect> reads = [.. _rig.Order(LaneOrderKind.Open).Where(IsSend)];
+        Assert.Equal([0, 2], reads.Select(effect => effect.Leg));
+        Assert.All(reads, effect => Assert.True(
+            effect.Header.Slot != read.Header.Slot || effect.Header.Sequence > read.Header.Sequence));
+        Assert.Equal(3, _rig.Lane.ResendCount);
+    }
+
+    [Fact]
     public void A_change_in_the_completed_table_is_answered_and_not_sent_again()
     {
         _rig.Up();
@@ -87,7 +109,7 @@ public sealed class ClientLaneTests
         _rig.Shared.Completed.Add(Done(other, other.Header.Sequence + 1));
         _rig.NextEpoch();
         Assert.Contains(_rig.Order(LaneOrderKind.Settle), IsEnd(0, DstStatus.NoSpace));
-        Assert.Equal([1, 2], _rig.Order(LaneOrderKind.Resend).Where(IsSend).Select(effect => effect.Leg));
+        Assert.Equal([2], _rig.Order(LaneOrderKind.Resend).Where(IsSend).Select(effect => effect.Leg));
     }
 
     [Fact]
@@ -228,8 +250,9 @@ public sealed class ClientLaneTests
         Assert.DoesNotContain(_rig.Down(), effect => effect.Kind == LaneEffectKind.Complete);
         _rig.NextEpoch();
         _rig.Order(LaneOrderKind.Settle);
-        LaneEffect again = Assert.Single(_rig.Order(LaneOrderKind.Resend), IsSend);
-        Assert.Equal(sent.Header.Sequence, again.Header.Sequence);
+        Assert.DoesNotContain(_rig.Order(LaneOrderKind.Resend), IsSend);
+        LaneEffect again = Assert.Single(_rig.Order(LaneOrderKind.Open), IsSend);
+        Assert.True(again.Header.Sequence > sent.Header.Sequence);
         List<LaneEffect> second = _rig.Answer(again, good: false);
         Assert.Contains(second, IsDoubt(EpochEnd.BadData));
         Assert.Contains(second, IsEnd(0, DstStatus.ProtectionError));

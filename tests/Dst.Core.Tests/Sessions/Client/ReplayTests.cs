@@ -79,7 +79,7 @@ public sealed class ReplayTests
     }
 
     [Fact]
-    public void Replay_sends_all_changes_in_the_order_of_the_node_then_one_flush()
+    public void Replay_sends_each_changed_byte_once_in_the_order_of_the_node_then_one_flush()
     {
         _rig.Up();
         Write(0, LaneRig.Write(0));
@@ -95,8 +95,9 @@ public sealed class ReplayTests
             sent.AddRange(_rig.Answer(entry));
         }
 
-        Assert.Equal([0UL, 0UL, 512UL, 1UL << 20], order.Select(header => header.OffsetBytes));
-        Assert.Equal([FrameFlags.None, FrameFlags.None, FrameFlags.NoUnmap, FrameFlags.None], order.Select(h => h.Flags));
+        Assert.Equal([0UL, 512UL, 1UL << 20], order.Select(header => header.OffsetBytes));
+        Assert.Equal([512UL, 512UL, 4096UL], order.Select(header => header.LengthBytes));
+        Assert.Equal([FrameFlags.None, FrameFlags.NoUnmap, FrameFlags.None], order.Select(h => h.Flags));
         LaneEffect flush = sent.Find(IsSend);
         Assert.Equal((Operation.Flush, FrameFlags.Replayed), (flush.Header.Operation, flush.Header.Flags));
         Assert.Equal(0, _rig.Shared.Order.Stable);
@@ -105,15 +106,24 @@ public sealed class ReplayTests
     }
 
     [Fact]
-    public void Overlapping_entries_are_never_in_flight_together()
+    public void Older_data_is_never_replayed_over_newer()
     {
         _rig.Up();
-        Write(0, LaneRig.Write(0, 1024));
+        Write(0, LaneRig.Write(0, 2048));
         Write(1, LaneRig.Write(512, 512));
         Write(2, LaneRig.Write(8192, 512));
-        LaneEffect first = Assert.Single(Recover(), IsSend);
-        List<LaneEffect> next = _rig.Answer(first).FindAll(IsSend);
-        Assert.Equal([512UL, 8192UL], next.Select(effect => effect.Header.OffsetBytes));
+        List<LaneEffect> sent = Recover();
+        List<LaneEffect> order = [];
+        while (sent.Find(IsSend) is { Kind: LaneEffectKind.SendLog } entry)
+        {
+            order.Add(entry);
+            sent.Remove(entry);
+            sent.AddRange(_rig.Answer(entry));
+        }
+
+        Assert.Equal([0UL, 1024UL, 512UL, 8192UL], order.Select(effect => effect.Header.OffsetBytes));
+        Assert.Equal([512, 1024, 512, 512], order.Select(effect => effect.DataBytes));
+        Assert.Equal([0L, 1024L, 2048L, 2560L], order.Select(effect => effect.ArenaOffset));
     }
 
     [Fact]
@@ -128,10 +138,11 @@ public sealed class ReplayTests
         _rig.Shared.Completed.Add(new CompletedEntry(0, lost.Header.Slot, 0, lost.Header.Sequence));
         List<LaneEffect> settled = _rig.Order(LaneOrderKind.Settle, 0);
         Assert.Contains(settled, IsEnd(1));
-        Assert.Contains(settled, effect => effect.Kind == LaneEffectKind.CopyToLog);
+        LaneEffect copy = Assert.Single(settled, effect => effect.Kind == LaneEffectKind.CopyToLog);
         _rig.Order(LaneOrderKind.Settle, 1);
         LaneEffect one = Assert.Single(_rig.Order(LaneOrderKind.Recover, 0, box => box.Order.ReplayLog = true), IsSend);
-        Assert.Equal(LaneEffectKind.SendLog, Assert.Single(_rig.Answer(one), IsSend).Kind);
+        Assert.Equal((LaneEffectKind.SendLog, copy.ArenaOffset), (one.Kind, one.ArenaOffset));
+        Assert.Equal(Operation.Flush, Assert.Single(_rig.Answer(one), IsSend).Header.Operation);
     }
 
     [Fact]
