@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the native binaries of DST into artifacts/bin. `publish.sh NAME…` builds only those named (dstd, dst-target, dstctl).
+# Builds the native binaries of DST into artifacts/bin. `publish.sh NAME…` builds only those named (dstd, dst-target, dstctl; dst-sim only by name).
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -9,7 +9,7 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$repository/scripts/lib/toolchain.sh"
 need_toolchain
 
-declare -A projects=([dst-target]=Dst.Target [dstd]=Dst.Daemon [dstctl]=Dst.Cli)
+declare -A projects=([dst-target]=Dst.Target [dstd]=Dst.Daemon [dstctl]=Dst.Cli [dst-sim]=Dst.Sim)
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=(dst-target dstd dstctl)
 output="$repository/artifacts/bin"

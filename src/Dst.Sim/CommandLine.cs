@@ -186,8 +186,8 @@ internal static class CommandLine
             VariantResult result = Variants.Run(variant, parsed.GetValue(BudgetOfSeeds), horizonMs);
             survivors += result.Violation is null ? 1 : 0;
             found += result.Violation is null ? 0 : 1;
-            string how = result.Violation is null ? "SURVIVES" : $"found by seed {result.Seed}";
-            Console.WriteLine($"{variant,-26} {how,-20} {result.Seeds,5} seeds {result.Steps,10} steps  {Short(result.Violation)}");
+            string how = result.Violation is null ? "SURVIVES" : $"found by {result.Finder}";
+            Console.WriteLine($"{variant,-26} {how,-38} {result.Seeds,5} seeds {result.Steps,10} steps  {Short(result.Violation)}");
         }
 
         Console.WriteLine($"{found} passed, {survivors} failed, 0 skipped ({found + survivors} broken variants, {watch.ElapsedMilliseconds} ms)");

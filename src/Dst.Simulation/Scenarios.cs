@@ -92,6 +92,7 @@ internal static class Scenarios
     public static IReadOnlyList<Scenario> All { get; } =
     [
         new("ghost-write", "a write is stuck in the server's disk, its connection dies, newer writes follow (S-05)", WriteThrough, GhostWrite),
+        new("stopped-at-submission", "an engine thread is stopped between the look at the epoch and the disk, a newer session attaches (S-06)", WriteThrough, StoppedAtSubmission),
         new("stale-attach", "an ATTACH sits in the network until a newer session stands (S-02)", WriteThrough, StaleAttach),
         new("taken-over-client-returns", "a client stands still, is taken over, the new holder leaves, the old one wakes (S-02, S-04)", WriteBack, TakenOver),
         new("death-with-disk-writes", "a server dies, its writes are still with the disk when its successor starts (S-09)", WriteThrough, DeathWithDiskWrites),
@@ -170,6 +171,24 @@ internal static class Scenarios
         bed.Idle();
         bed.Do(Operation.Write, 8, 4);
         bed.Do(Operation.Read, 8, 4);
+    }
+
+    private static void StoppedAtSubmission(Bed bed)
+    {
+        bed.Do(Operation.Write, 8, 4);
+        SessionThread live = bed.Server.Live!;
+        Link link = bed.Link;
+        live.Stopped = engine =>
+        {
+            live.Stopped = null;
+            link.Reset();
+            bed.Run.World.RunWhileStopped(engine, 3_000);
+            World.Check(bed.Node.Phase == ClientNodePhase.Draining, "ATTACH_OK came while a request was between the check and the disk");
+        };
+        bed.Submit(Operation.Write, 8, 4);
+        bed.Idle();
+        World.Check(live.Stopped is null, "nothing was stopped");
+        bed.Do(Operation.Write, 8, 4);
     }
 
     private static void StaleAttach(Bed bed)

@@ -5,11 +5,11 @@ namespace Dst.Simulation;
 
 /// <summary>What became of a broken variant.</summary>
 /// <param name="Variant">Which.</param>
-/// <param name="Seed">The seed that found it; 0 when none did.</param>
+/// <param name="Finder">The scenario or seed that found it; null when none did.</param>
 /// <param name="Violation">How it was found.</param>
 /// <param name="Seeds">Seeds that were run.</param>
 /// <param name="Steps">Steps of all of them.</param>
-internal sealed record VariantResult(string Variant, ulong Seed, string? Violation, int Seeds, long Steps);
+internal sealed record VariantResult(string Variant, string? Finder, string? Violation, int Seeds, long Steps);
 
 /// <summary>Runs broken variants of the core until a seed finds them: a check that finds nothing is none.</summary>
 internal static class Variants
@@ -27,7 +27,7 @@ internal static class Variants
         return known;
     }
 
-    /// <summary>Runs one variant. Not while anything else of the core runs in this process.</summary>
+    /// <summary>Runs one variant: scenarios first, then seeds. Not while anything else of the core runs in this process.</summary>
     /// <param name="name">Which.</param>
     /// <param name="seedsMax">Its budget of seeds.</param>
     /// <param name="horizonMs">Virtual time of each.</param>
@@ -38,6 +38,16 @@ internal static class Variants
         Mutations.Active = variant;
         try
         {
+            foreach (Scenario scenario in Scenarios.All)
+            {
+                RunResult told = scenario.Run(null);
+                steps += told.Steps;
+                if (told.Violation is not null)
+                {
+                    return new VariantResult(variant.ToString(), scenario.Name, told.Violation, 0, steps);
+                }
+            }
+
             for (int i = 1; i <= seedsMax; i++)
             {
                 ulong seed = (ulong)i;
@@ -48,7 +58,7 @@ internal static class Variants
                 steps += result.Steps;
                 if (result.Violation is not null)
                 {
-                    return new VariantResult(variant.ToString(), seed, result.Violation, i, steps);
+                    return new VariantResult(variant.ToString(), $"seed {seed}", result.Violation, i, steps);
                 }
             }
         }
@@ -57,7 +67,7 @@ internal static class Variants
             Mutations.Active = Mutation.None;
         }
 
-        return new VariantResult(variant.ToString(), 0, null, seedsMax, steps);
+        return new VariantResult(variant.ToString(), null, null, seedsMax, steps);
     }
 
     /// <summary>The faults without which a variant makes no difference; the rest of the plan is the seed's.</summary>
@@ -66,7 +76,8 @@ internal static class Variants
         switch (variant)
         {
             case Mutation.CheckedBeforeCounted:
-                plan.With(Fault.Preempt, 1_000).With(Fault.Reset, 2_000);
+                plan.With(Fault.Preempt, 1_000).With(Fault.Reset, 1_000);
+                plan.ThinkUs = 20_000;
                 break;
             case Mutation.EpochUncheckedAtSubmit or Mutation.EpochNotRaised:
                 // The old connection must be read from while the new one is granted.

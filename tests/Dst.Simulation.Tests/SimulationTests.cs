@@ -18,6 +18,7 @@ public sealed class SimulationTests
 
     [Theory]
     [InlineData("ghost-write", "NoDrainAtAttach")]
+    [InlineData("stopped-at-submission", "CheckedBeforeCounted")]
     [InlineData("stale-attach", "ReplacesIgnored")]
     [InlineData("second-cut-during-replay", "ReplaySkipped")]
     [InlineData("fua-over-unflushed", "FuaNotLogged")]

@@ -122,7 +122,7 @@ internal sealed class World
                 return true;
             }
 
-            long until = item.Target == _stopped ? NowUs + 50 : process.PausedUntilUs;
+            long until = item.Target == _stopped ? NowUs + 5_000 : process.PausedUntilUs;
             if (until > NowUs)
             {
                 // It keeps its order number, so what it stands before stays behind it.
@@ -154,7 +154,7 @@ internal sealed class World
             return;
         }
 
-        RunWhileStopped(stopped, 1 + _effects.Below(60));
+        RunWhileStopped(stopped, 1 + _effects.Below(_effects.OneIn(4) ? 1_000 : 60));
     }
 
     /// <summary>The same, always.</summary>
