@@ -518,67 +518,6 @@ internal sealed partial class SessionThread : Actor
         _machine.MayDropHold &= after.Held;
     }
 
-    private void OnMarked()
-    {
-        if (!_machine.StateWorks())
-        {
-            Post(500_000, Marked);
-            return;
-        }
-
-        (SimEngine engine, DiskOp op) = _failed.Dequeue();
-        _machine.PoisonMark = true;
-        Session.SetPoison(true);
-        engine.PostFlushFailed(op);
-    }
-
-    private void OnUnmarked(bool durable)
-    {
-        (SimEngine engine, DiskOp op) = _clearing.Dequeue();
-        if (durable)
-        {
-            LiftPoison();
-        }
-
-        engine.PostPoisonCleared(op, durable);
-    }
-
-    private void LiftPoison()
-    {
-        _machine.PoisonMark = false;
-        IsPoisoned = false;
-        Session.SetPoison(false);
-    }
-
-    private void OnOperator(ServerOrder order)
-    {
-        if (!IsListening)
-        {
-            return;
-        }
-
-        switch (order)
-        {
-            case ServerOrder.Release:
-                CoverSession(8);
-                _machine.MayDropHold = true;
-                Session.Release(NowMs);
-                break;
-            case ServerOrder.Stop:
-                CoverSession(9);
-                Session.Stop(RefusalCode.ShuttingDown, NowMs);
-                break;
-            default:
-                CoverSession(10);
-                if (IsPoisoned && _failed.Count == 0 && _clearing.Count == 0)
-                {
-                    LiftPoison();
-                }
-
-                break;
-        }
-    }
-
     private void OnTick()
     {
         for (int i = _list.Count - 1; i >= 0; i--)
