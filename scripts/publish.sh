@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the native binaries of DST into artifacts/bin. `publish.sh NAME…` builds only those named (dstd, dst-target,
-# dst-server, dstctl).
+# dst-server, dstctl; dst-sim only by name).
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -10,7 +10,7 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$repository/scripts/lib/toolchain.sh"
 need_toolchain
 
-declare -A projects=([dst-target]=Dst.Target [dst-server]=Dst.Server [dstd]=Dst.Daemon [dstctl]=Dst.Cli)
+declare -A projects=([dst-target]=Dst.Target [dst-server]=Dst.Server [dstd]=Dst.Daemon [dstctl]=Dst.Cli [dst-sim]=Dst.Sim)
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=(dst-target dst-server dstd dstctl)
 output="$repository/artifacts/bin"

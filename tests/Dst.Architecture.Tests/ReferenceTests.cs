@@ -12,6 +12,7 @@ public sealed class ReferenceTests
         ["Dst.Interop"] = [],
         ["Dst.Core"] = [],
         ["Dst.Control"] = [],
+        ["Dst.Simulation"] = ["Dst.Core"],
         ["Dst.IO"] = ["Dst.Interop"],
         ["Dst.Ublk"] = ["Dst.Interop", "Dst.IO", "Dst.Core"],
         ["Dst.Nodes"] = ["Dst.Interop", "Dst.IO", "Dst.Core"],

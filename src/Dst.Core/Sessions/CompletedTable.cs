@@ -71,7 +71,13 @@ public sealed class CompletedTable
 
     /// <summary>A request of the slot is final.</summary>
     internal void Set(int slot, ulong sequence, bool isChange, ulong epoch, DstStatus status) =>
-        _entries[slot] = new Entry { Sequence = sequence, Epoch = epoch, IsChange = isChange, Status = status };
+        _entries[slot] = new Entry
+        {
+            Sequence = sequence,
+            Epoch = epoch,
+            IsChange = isChange,
+            Status = Mutations.Has(Mutation.TableForgetsErrors) ? DstStatus.Ok : status,
+        };
 
     private struct Entry
     {

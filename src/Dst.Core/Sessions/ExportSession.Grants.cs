@@ -99,6 +99,7 @@ public sealed partial class ExportSession
     private void FinishGrant(bool durable)
     {
         bool wanted = _attempt.Connection != NoConnection && _attempt.Connection == _grantFor;
+        durable |= Mutations.Has(Mutation.GrantBeforeDurable);
         _grantFor = NoConnection;
         if (durable && _pending.MixedWriters)
         {
@@ -119,7 +120,11 @@ public sealed partial class ExportSession
         ref readonly AttachMessage message = ref _attempt.Message;
         if (_tableIncarnation != message.Incarnation || _tableDevice != message.Device)
         {
-            ForgetCompleted();
+            if (!Mutations.Has(Mutation.TableKeptForSuccessor))
+            {
+                ForgetCompleted();
+            }
+
             _tableIncarnation = message.Incarnation;
             _tableDevice = message.Device;
             _tableGrant = _grant;
@@ -139,6 +144,13 @@ public sealed partial class ExportSession
     private void PersistBegin()
     {
         _begin = false;
+        if (Mutations.Has(Mutation.BeginBeforeDurable))
+        {
+            Gate.Begin(_epoch);
+            Effects.Add(new SessionEffect(SessionEffectKind.Begun, _seats[0].Connection));
+            return;
+        }
+
         _pending = _record;
         _pending.Used = _epoch;
         _pending.MixedWriters = Gate.HasMixedWriters;
@@ -222,7 +234,11 @@ public sealed partial class ExportSession
     private void ReturnGrant()
     {
         Must.Be(_hasGrant, $"export {_options.Name}: no credits to give back");
-        _budget.Return(_grant);
+        if (!Mutations.Has(Mutation.GrantLeak))
+        {
+            _budget.Return(_grant);
+        }
+
         _hasGrant = false;
     }
 

@@ -247,6 +247,7 @@ public sealed partial class ExportSession
             if (_live)
             {
                 EndSession(RefusalCode.EpochOver);
+                _release |= Mutations.Has(Mutation.HoldDroppedWithConnection);
             }
         }
 
@@ -355,7 +356,10 @@ public sealed partial class ExportSession
     public void ChangeBootId(ulong bootId, long nowMs)
     {
         Must.Be(bootId != 0, "a boot id of 0");
-        Gate.ChangeBootId(bootId);
+        if (!Mutations.Has(Mutation.BootIdKept))
+        {
+            Gate.ChangeBootId(bootId);
+        }
 
         // Emptied by the next grant: until the drain, lanes still write the tables.
         _tableIncarnation = 0;
@@ -455,7 +459,11 @@ public sealed partial class ExportSession
     /// </summary>
     private void EndSession(RefusalCode code)
     {
-        Gate.Raise(++_raised);
+        if (!Mutations.Has(Mutation.EpochNotRaised))
+        {
+            Gate.Raise(++_raised);
+        }
+
         _live = false;
         _begin = false;
         _token = UInt128.Zero;
@@ -493,7 +501,7 @@ public sealed partial class ExportSession
             return;
         }
 
-        if (InFlightCount > 0)
+        if (InFlightCount > 0 && !Mutations.Has(Mutation.NoDrainAtAttach))
         {
             return;
         }

@@ -49,7 +49,7 @@ public struct HoldRecord : IEquatable<HoldRecord>
     /// <param name="takeOver">An operator wants the holder fenced.</param>
     public readonly RefusalCode Check(DeviceId device, ulong replaces, bool takeOver)
     {
-        bool isNewest = replaces != 0 && replaces == Used;
+        bool isNewest = replaces != 0 && (replaces == Used || Mutations.Has(Mutation.ReplacesIgnored));
         if (Held && Holder != device)
         {
             if (isNewest || (takeOver && replaces == 0 && Used == 0))

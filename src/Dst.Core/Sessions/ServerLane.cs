@@ -131,7 +131,7 @@ public sealed class ServerLane
         ref readonly FrameHeader header = ref SlotAt(slot).Header;
         bool keep = (header.Flags & FrameFlags.NoUnmap) != FrameFlags.None;
         RequestFlags flags = keep ? RequestFlags.NoUnmap : RequestFlags.None;
-        if (header.Operation == Operation.Write && IsDurable(in header))
+        if (header.Operation == Operation.Write && IsDurable(in header) && !Mutations.Has(Mutation.AckBeforeDurable))
         {
             flags |= RequestFlags.Fua;
         }
@@ -192,7 +192,7 @@ public sealed class ServerLane
         ref Slot state = ref SlotAt(slot);
         Must.Be(state.Phase == Phase.Receiving, $"slot {slot} has a body in phase {state.Phase}");
 
-        if (!checksumsMatch)
+        if (!checksumsMatch && !Mutations.Has(Mutation.BodyChecksumIgnored))
         {
             Free(slot);
             return Close(RefusalCode.Checksum);
@@ -333,8 +333,14 @@ public sealed class ServerLane
     /// </summary>
     private LaneVerdict Submit(int slot)
     {
+        bool early = Mutations.Has(Mutation.CheckedBeforeCounted) && IsCurrent();
+        if (early)
+        {
+            _gate.LookedHook?.Invoke();
+        }
+
         Count();
-        bool current = IsCurrent();
+        bool current = early || IsCurrent() || Mutations.Has(Mutation.EpochUncheckedAtSubmit);
         _gate.LookedHook?.Invoke();
         if (!current)
         {
@@ -429,7 +435,7 @@ public sealed class ServerLane
         int last = _active[--_activeCount];
         _active[state.ActiveIndex] = (ushort)last;
         _slots[last].ActiveIndex = state.ActiveIndex;
-        _payloadBytes -= PayloadOf(in state.Header);
+        _payloadBytes -= Mutations.Has(Mutation.CreditLeak) ? 0 : PayloadOf(in state.Header);
         state.Phase = Phase.Free;
     }
 
@@ -487,7 +493,8 @@ public sealed class ServerLane
         _gate.Cache == CacheMode.WriteThrough || (header.Flags & FrameFlags.Fua) != FrameFlags.None;
 
     private bool NeedsFlushAfter(in FrameHeader header) =>
-        header.Operation is Operation.Discard or Operation.WriteZeroes && IsDurable(in header);
+        header.Operation is Operation.Discard or Operation.WriteZeroes && IsDurable(in header)
+        && !Mutations.Has(Mutation.ZeroesNotFlushed);
 
     private static long PayloadOf(in FrameHeader header) =>
         header.Operation is Operation.Read or Operation.Write ? (long)header.LengthBytes : 0;

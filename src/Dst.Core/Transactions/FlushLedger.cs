@@ -72,7 +72,8 @@ public sealed class FlushLedger
     {
         long sum = 0;
         int index = CounterIndex(0, nodeIndex);
-        for (int queue = 0; queue < _queueCount; queue++, index += _rowLongs)
+        int queues = Mutations.Has(Mutation.FlushOneQueue) ? 1 : _queueCount;
+        for (int queue = 0; queue < queues; queue++, index += _rowLongs)
         {
             // Acquire; pairs with the release in ChangeCompleted.
             sum += Volatile.Read(ref _changes[index]);
@@ -107,6 +108,7 @@ public sealed class FlushLedger
     /// <param name="captured">Taken before the flush was given to the node.</param>
     public void FlushSucceeded(int nodeIndex, long captured)
     {
+        captured = Mutations.Has(Mutation.LedgerTooFar) ? Completed(nodeIndex) : captured;
         ref long stable = ref _stable[StableIndex(nodeIndex)];
         long seen = Volatile.Read(ref stable);
 

@@ -231,7 +231,8 @@ public sealed class TransactionTable
         int legCount = 0;
         for (int node = 0; node < _map.NodeCount; node++)
         {
-            if (_ledger.TryCapture(node, out long captured))
+            bool leftOut = legCount > 0 && Mutations.Has(Mutation.FlushOneNode);
+            if (!leftOut && _ledger.TryCapture(node, out long captured))
             {
                 _captured[first + legCount] = captured;
                 _legs[first + legCount] = new Leg { NodeIndex = node };

@@ -112,8 +112,10 @@ internal sealed class BlockHistory
             entry.Flags &= ~Flags.Lost;
             if (!good)
             {
+                // What a failed change left may be there or not, now and after a replay.
                 entry.Flags |= Flags.Optional;
                 entry.SeenAt = Never;
+                Revive(entries.AsSpan(0, count));
             }
 
             bool atRisk = (entry.Flags & Flags.AtRisk) != Flags.None;
@@ -135,6 +137,14 @@ internal sealed class BlockHistory
         World.Fail($"disk {_disk.Index} block {block}: a change begun at #{begun} ended twice");
     }
 
+    private static void Revive(Span<Entry> entries)
+    {
+        foreach (ref Entry entry in entries)
+        {
+            entry.DeadAt = (entry.Flags & Flags.Gone) == Flags.None ? Never : entry.DeadAt;
+        }
+    }
+
     /// <summary>The requests of a kernel that is gone: nobody hears how they end.</summary>
     /// <param name="kernel">The kernel.</param>
     public void Abandon(int kernel)
@@ -148,6 +158,8 @@ internal sealed class BlockHistory
                 {
                     entry.Ended = entry.Ended == Never ? _world.Steps : entry.Ended;
                     entry.Flags |= Flags.Optional;
+                    entry.SeenAt = Never;
+                    Revive(entries);
                 }
             }
         }
@@ -189,6 +201,12 @@ internal sealed class BlockHistory
         for (int i = 0; i < entries.Length; i++)
         {
             ref Entry entry = ref entries[i];
+            if (entry.Value == value && value == 0)
+            {
+                // Which of several zeroes it was cannot be told.
+                continue;
+            }
+
             if (entry.Value == value)
             {
                 entry.SeenAt = long.Min(entry.SeenAt, now);

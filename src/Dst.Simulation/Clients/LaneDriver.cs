@@ -152,6 +152,10 @@ internal sealed class LaneDriver : Actor
         World.Note(
             $"{_node.Name} lane {_number} sends {effect.Header.Operation} slot {effect.Header.Slot} sequence {effect.Header.Sequence} epoch {effect.Header.Epoch} {effect.Header.OffsetBytes / 512}+{effect.Header.LengthBytes / 512}{(effect.Again ? " again" : "")}{(effect.Kind == LaneEffectKind.SendLog ? " from the log" : "")} {effect.Header.Flags}");
         bool log = effect.Kind == LaneEffectKind.SendLog;
+        bool again = effect.Again && effect.Header.Operation != Operation.Read;
+        World.Check(
+            log || effect.Leg < 0 || again || _node.Node.Phase is ClientNodePhase.Live or ClientNodePhase.Leaving or ClientNodePhase.Ending,
+            $"{_node.Name} lane {_number} sends a new request or a read while the node is {_node.Node.Phase} (S-12)");
         bool write = effect.Header.Operation == Operation.Write;
         int dataBytes = write ? (int)effect.Header.LengthBytes : 0;
         World.Mark(effect.Header.Sequence + (effect.Header.OffsetBytes << 8));

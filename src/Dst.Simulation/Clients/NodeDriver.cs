@@ -22,6 +22,7 @@ internal sealed class NodeDriver : Actor
     private const int Operate = 8;
 
     private readonly Queue<LaneNews>[] _news;
+    private readonly Queue<NodeOrder> _asked = new();
     private readonly Queue<RxMessage>[] _rx;
     private readonly Queue<EpochEnd>[] _tx;
     private readonly ByteRing[] _bodies;
@@ -129,7 +130,11 @@ internal sealed class NodeDriver : Actor
     }
 
     /// <summary>An operator's order, on the node's thread.</summary>
-    public void Ask(NodeOrder order) => Post(World.HopUs(), Operate, (int)order);
+    public void Ask(NodeOrder order)
+    {
+        _asked.Enqueue(order);
+        Post(World.HopUs(), Operate);
+    }
 
     /// <summary>The connection of a lane.</summary>
     public Wire WireOf(int lane) => _wires[ShareOf(lane).Connection];
@@ -214,7 +219,7 @@ internal sealed class NodeDriver : Actor
                 OnServerNoted(b == 1);
                 break;
             case Operate:
-                OnOperator((NodeOrder)a);
+                OnOperator(_asked.Dequeue());
                 break;
             default:
                 OnTick();
@@ -234,7 +239,7 @@ internal sealed class NodeDriver : Actor
         ConnectFailed => $"{Name} ({Node.Phase}) connection {a} cannot be made",
         EpochNoted => $"{Name} ({Node.Phase}) epoch {a} is {(b == 1 ? "noted" : "not noted")}",
         ServerNoted => $"{Name} ({Node.Phase}) the server is {(b == 1 ? "noted" : "not noted")}",
-        Operate => $"{Name} ({Node.Phase}) operator: {(NodeOrder)a}",
+        Operate => $"{Name} ({Node.Phase}) operator: {(_asked.TryPeek(out NodeOrder order) ? order : default)}",
         _ => $"{Name} ({Node.Phase}) tick",
     };
 
@@ -412,6 +417,9 @@ internal sealed class NodeDriver : Actor
                 _wires[wire].Send(Node.FrameOf(in effect));
                 break;
             case NodeEffectKind.Serve:
+                World.Check(
+                    Target.Host.IsReader || Target.Host.Epochs[Index] >= effect.Epoch,
+                    $"{Name} sends requests of epoch {effect.Epoch} before it is noted durably");
                 _wires[wire].Epoch = effect.Epoch;
                 _wires[wire].Checksum = effect.Checksum;
                 _wires[wire].Serves = true;

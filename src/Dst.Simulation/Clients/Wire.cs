@@ -116,7 +116,7 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
         RxRuns = TxRuns = false;
     }
 
-    /// <summary>True when RX or TX may still touch some of a buffer (S-13, N-05).</summary>
+    /// <summary>True when RX or TX may still touch some of a buffer (S-13).</summary>
     public bool Holds(nint buffer, int bytes)
     {
         if (_claimed is not null && _target.Buffer != 0 && Overlaps(_target.Buffer, _target.DataBytes, buffer, bytes))

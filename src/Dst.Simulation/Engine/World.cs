@@ -87,7 +87,8 @@ internal sealed class World
     public long HopUs()
     {
         long us = _order.Below(16);
-        if (HasFaults && Plan.Has(Fault.SlowHop) && _order.OneIn(64))
+        long slow = Plan.MeanMs[(int)Fault.SlowHop];
+        if (HasFaults && slow > 0 && _order.OneIn(slow < 1_000 ? 8 : 64))
         {
             us += _order.Below(_order.OneIn(8) ? 400_000 : 4_000);
         }
@@ -98,6 +99,9 @@ internal sealed class World
     /// <summary>True when a process is to be killed before its next effect.</summary>
     public bool MaybeCrash() =>
         HasFaults && Plan.Has(Fault.CrashAtEffect) && _effects.PerMillion((int)(4_000_000 / Plan.MeanMs[(int)Fault.CrashAtEffect]));
+
+    /// <summary>What a scenario does next comes after what has happened.</summary>
+    public void Advance() => Steps++;
 
     /// <summary>Runs the next event.</summary>
     /// <returns>False when there is none.</returns>
@@ -118,7 +122,7 @@ internal sealed class World
                 return true;
             }
 
-            long until = item.Target == _stopped ? NowUs + 50 : process.PausedUntilUs;
+            long until = item.Target == _stopped ? NowUs + 5_000 : process.PausedUntilUs;
             if (until > NowUs)
             {
                 // It keeps its order number, so what it stands before stays behind it.
@@ -150,7 +154,7 @@ internal sealed class World
             return;
         }
 
-        RunWhileStopped(stopped, 1 + _effects.Below(60));
+        RunWhileStopped(stopped, 1 + _effects.Below(_effects.OneIn(4) ? 1_000 : 60));
     }
 
     /// <summary>The same, always.</summary>

@@ -211,7 +211,10 @@ internal sealed class Plan
         {
             case nameof(HorizonMs): HorizonMs = number; break;
             case nameof(Nodes): Nodes = (int)long.Clamp(number, 1, 2); break;
-            case nameof(Queues): Queues = (int)long.Clamp(number, 1, 8); break;
+            case nameof(Queues):
+                Queues = (int)long.Clamp(number, 1, 8);
+                Connections = int.Min(Connections, Queues);
+                break;
             case nameof(Depth): Depth = (int)long.Clamp(number, 1, 32); break;
             case nameof(Connections): Connections = (int)long.Clamp(number, 1, Queues); break;
             case nameof(Slots): Slots = (int)long.Clamp(number, 2, 64); break;

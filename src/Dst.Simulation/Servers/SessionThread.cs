@@ -12,7 +12,7 @@ namespace Dst.Simulation.Servers;
 /// One life of a server: the session thread with the export's machine, its connections until they are live, the keeper
 /// of its records, and the gate that lets one flush through at a time.
 /// </summary>
-internal sealed class SessionThread : Actor
+internal sealed partial class SessionThread : Actor
 {
     private const int TryLock = 0;
     private const int Read = 1;
@@ -119,8 +119,11 @@ internal sealed class SessionThread : Actor
         }
     }
 
+    /// <summary>Set by a scenario: what happens while an engine is stopped between its look at the epoch and the disk.</summary>
+    public Action<SimEngine>? Stopped { get; set; }
+
     /// <summary>An engine calls its lane now: it may be stopped in there (S-06).</summary>
-    public void Arm(SimEngine engine) => _armed = engine;
+    public void Arm(SimEngine? engine) => _armed = engine;
 
     /// <summary>An engine reports.</summary>
     public void FromEngine(in EngineReport report)
@@ -306,9 +309,18 @@ internal sealed class SessionThread : Actor
 
     private void OnLooked()
     {
-        if (_armed is { } engine)
+        if (_armed is not { } engine)
         {
-            _armed = null;
+            return;
+        }
+
+        _armed = null;
+        if (Stopped is { } stopped)
+        {
+            stopped(engine);
+        }
+        else
+        {
             World.Preempt(engine);
         }
     }
@@ -506,67 +518,6 @@ internal sealed class SessionThread : Actor
         _machine.MayDropHold &= after.Held;
     }
 
-    private void OnMarked()
-    {
-        if (!_machine.StateWorks())
-        {
-            Post(500_000, Marked);
-            return;
-        }
-
-        (SimEngine engine, DiskOp op) = _failed.Dequeue();
-        _machine.PoisonMark = true;
-        Session.SetPoison(true);
-        engine.PostFlushFailed(op);
-    }
-
-    private void OnUnmarked(bool durable)
-    {
-        (SimEngine engine, DiskOp op) = _clearing.Dequeue();
-        if (durable)
-        {
-            LiftPoison();
-        }
-
-        engine.PostPoisonCleared(op, durable);
-    }
-
-    private void LiftPoison()
-    {
-        _machine.PoisonMark = false;
-        IsPoisoned = false;
-        Session.SetPoison(false);
-    }
-
-    private void OnOperator(ServerOrder order)
-    {
-        if (!IsListening)
-        {
-            return;
-        }
-
-        switch (order)
-        {
-            case ServerOrder.Release:
-                CoverSession(8);
-                _machine.MayDropHold = true;
-                Session.Release(NowMs);
-                break;
-            case ServerOrder.Stop:
-                CoverSession(9);
-                Session.Stop(RefusalCode.ShuttingDown, NowMs);
-                break;
-            default:
-                CoverSession(10);
-                if (IsPoisoned && _failed.Count == 0 && _clearing.Count == 0)
-                {
-                    LiftPoison();
-                }
-
-                break;
-        }
-    }
-
     private void OnTick()
     {
         for (int i = _list.Count - 1; i >= 0; i--)
@@ -588,148 +539,6 @@ internal sealed class SessionThread : Actor
         Session.Tick(NowMs);
         Post(200_000, Tick);
     }
-
-    private void Drain()
-    {
-        if (Session is null)
-        {
-            return;
-        }
-
-        while (Process.Alive && Session.Effects.TryTake(out SessionEffect effect))
-        {
-            if (World.MaybeCrash())
-            {
-                Crash(power: false);
-                return;
-            }
-
-            Do(in effect);
-        }
-    }
-
-    private void Do(in SessionEffect effect)
-    {
-        switch (effect.Kind)
-        {
-            case SessionEffectKind.PersistHold:
-                _persisting = Session.PendingHold;
-                Post(StateDelayUs(), Persisted, _machine.StateWorks() ? 1 : 0);
-                return;
-            case SessionEffectKind.Stopped:
-                World.Note($"{Name} has stopped");
-                Crash(power: false);
-                return;
-            case SessionEffectKind.Released:
-                return;
-            default:
-                break;
-        }
-
-        if (Find(effect.Connection) is { } peer)
-        {
-            Do(peer, in effect);
-        }
-    }
-
-    private void Do(Peer peer, in SessionEffect effect)
-    {
-        switch (effect.Kind)
-        {
-            case SessionEffectKind.Close when peer.Engine is not null:
-                _room.Leave(peer.Id);
-                peer.Machine.OnClosed();
-                peer.Engine.Order(EngineOrderKind.Detach, peer, effect.Code);
-                break;
-            case SessionEffectKind.Close:
-                Close(peer, effect.Code);
-                break;
-            case SessionEffectKind.SendWait:
-                AttachWaitMessage wait = new() { Requests = (uint)effect.A, WaitedMs = (uint)effect.B };
-                peer.Send(_frame.AsSpan(0, MessageCodec.Write(in wait, _frame)));
-                break;
-            case SessionEffectKind.Grant:
-                Grant(peer, (ulong)effect.A);
-                break;
-            case SessionEffectKind.Joined:
-                peer.Send(_frame.AsSpan(0, MessageCodec.WriteJoinOk(peer.Machine.Epoch, (ushort)effect.A, _frame)));
-                peer.Machine.OnJoined();
-                HandOver(peer);
-                break;
-            case SessionEffectKind.Begun:
-                SendPlain(peer, FrameKind.BeginOk, peer.Machine.Epoch, 0);
-                peer.Machine.OnBegun();
-                HandOver(peer);
-                break;
-            case SessionEffectKind.SendGoodbye when peer.Engine is not null:
-                peer.Machine.OnClosed();
-                peer.Engine.Order(EngineOrderKind.Goodbye, peer);
-                break;
-            default:
-                SendPlain(peer, FrameKind.Goodbye, peer.Machine.Epoch, 0);
-                peer.Machine.OnClosed();
-                peer.CloseSoon();
-                break;
-        }
-    }
-
-    private void Grant(Peer peer, ulong epoch)
-    {
-        if (epoch != 0)
-        {
-            World.Check(epoch > _machine.GrantedMost, $"{Name}: epoch {epoch} is granted after {_machine.GrantedMost}");
-            World.Check(
-                _machine.Record.Granted >= epoch && _machine.Record.Held,
-                $"{Name}: epoch {epoch} is granted before it is on disk");
-            _machine.GrantedMost = epoch;
-            _machine.Granted?.Invoke(_machine, epoch);
-            Disk.NewestGrant = epoch;
-            Disk.History.OnGrant(peer.Machine.AttachRequest.Incarnation);
-        }
-
-        World.Note($"{Name} grants epoch {epoch} to {peer.Name}");
-        int length;
-        for (int index = 0; (length = Session.WriteGrant(peer.Id, index, _frame)) > 0; index++)
-        {
-            peer.Send(_frame.AsSpan(0, length));
-        }
-
-        peer.Machine.OnGranted(epoch);
-        _room.Leave(peer.Id);
-        if (epoch == 0)
-        {
-            HandOver(peer);
-        }
-    }
-
-    private void HandOver(Peer peer)
-    {
-        _room.Leave(peer.Id);
-        peer.Home = PeerHome.Moving;
-        peer.Engine = _engines[peer.Id % _engines.Length];
-        peer.Lane = Session.LaneOf(peer.Id);
-        peer.Engine.Order(EngineOrderKind.Adopt, peer);
-    }
-
-    private void StartFlush()
-    {
-        while (!_flushing && _flushes.TryDequeue(out DiskOp? op))
-        {
-            if (IsPoisoned && !op.MayRunPoisoned)
-            {
-                FlushHasFailed((SimEngine)op.Owner!, op);
-                continue;
-            }
-
-            _flushing = true;
-            Disk.Submit(op);
-        }
-    }
-
-    private void SendPlain(Peer peer, FrameKind kind, ulong epoch, ulong sequence) =>
-        peer.Send(_frame.AsSpan(0, MessageCodec.WritePlain(kind, epoch, sequence, _frame)));
-
-    private long StateDelayUs() => 200 + _machine.Chance.Wait(3_000);
 }
 
 /// <summary>What an operator of a server does.</summary>

@@ -205,6 +205,7 @@ internal sealed class SimEngine : Actor, IDiskOwner
 
         _server.Arm(this);
         LaneVerdict verdict = peer.Lane!.OnHeader(in peer.Header);
+        _server.Arm(null);
         if (!Owner.Alive)
         {
             return false;
@@ -238,6 +239,7 @@ internal sealed class SimEngine : Actor, IDiskOwner
         bool good = DataChecksum.FindMismatch(kind, body[table..], body[..table]) < 0;
         _server.Arm(this);
         LaneVerdict verdict = peer.Lane.OnBody(slot, good);
+        _server.Arm(null);
         if (!Owner.Alive)
         {
             return false;
@@ -385,6 +387,7 @@ internal sealed class SimEngine : Actor, IDiskOwner
         Peer peer = (Peer)op.Peer!;
         _server.Arm(this);
         LaneVerdict verdict = peer.Lane!.OnDone(op.Slot, status);
+        _server.Arm(null);
         World.Coverage.Hit(Machine.ServerLane, (int)verdict.Action, 24 + (int)op.Operation);
         if (World.MaybeCrash())
         {

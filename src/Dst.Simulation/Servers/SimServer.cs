@@ -64,6 +64,9 @@ internal sealed class SimServer : Actor
     /// <summary>Highest epoch that any life sent in ATTACH_OK.</summary>
     public ulong GrantedMost { get; set; }
 
+    /// <summary>To whom each epoch was granted.</summary>
+    public Dictionary<ulong, DeviceId> GrantedTo { get; } = [];
+
     /// <summary>An operator ended the hold, or a client gave it back: it may go.</summary>
     public bool MayDropHold { get; set; }
 

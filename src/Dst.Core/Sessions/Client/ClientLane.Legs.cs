@@ -62,7 +62,7 @@ public sealed partial class ClientLane
 
             if (doubt == EpochEnd.None && reply.Status == DstStatus.Ok)
             {
-                _order.RaiseStable(place.Captured);
+                _order.RaiseStable(Mutations.Has(Mutation.FlushCoversTooMuch) ? _order.Last : place.Captured);
             }
         }
 
@@ -109,6 +109,11 @@ public sealed partial class ClientLane
         state.Place = LegPlace.Free;
         LegCount--;
         Effects.Add(new LaneEffect { Kind = LaneEffectKind.Complete, Leg = leg, Status = status });
+        if (Mutations.Has(Mutation.CompletedTwice))
+        {
+            Effects.Add(new LaneEffect { Kind = LaneEffectKind.Complete, Leg = leg, Status = status });
+        }
+
         TellWhenResent();
     }
 
@@ -125,7 +130,10 @@ public sealed partial class ClientLane
         _slots[slot].Leg = None;
         _slots[slot].MustPublish = false;
         state.Slot = None;
-        _freeSlots[_freeCount++] = slot;
+        if (!Mutations.Has(Mutation.SlotLeak))
+        {
+            _freeSlots[_freeCount++] = slot;
+        }
     }
 
     /// <summary>
@@ -137,8 +145,20 @@ public sealed partial class ClientLane
         ref LegState state = ref _legs[leg];
         bool onTheWire = state.Place == LegPlace.InFlight
             && Stage is LaneStage.Resending or LaneStage.Open or LaneStage.Closing;
-        if (!onTheWire)
+        if (Mutations.Has(Mutation.LogEmptiedByBudget))
         {
+            _log.Drop();
+        }
+
+        bool abandons = Mutations.Has(Mutation.BufferBackEarly)
+            || (Mutations.Has(Mutation.GivenUpOnLiveEpoch) && onTheWire && _replies.IsWaiting(state.Slot));
+        if (!onTheWire || abandons)
+        {
+            if (onTheWire && Mutations.Has(Mutation.BufferBackEarly))
+            {
+                Doubt(EpochEnd.Abandoned);
+            }
+
             EndLeg(leg, status);
             return;
         }
@@ -166,7 +186,7 @@ public sealed partial class ClientLane
     /// <summary>A change waits while its range or its place in the log is not free (S-21).</summary>
     private bool TryAdmitChange(ref LegState state)
     {
-        if (!_writeBack || !state.Request.IsChange)
+        if (!_writeBack || !state.Request.IsChange || Mutations.Has(Mutation.OverlapNotHeld))
         {
             return true;
         }
@@ -231,7 +251,7 @@ public sealed partial class ClientLane
         if (state.IsReserved)
         {
             int dataBytes = (int)DataBytes(in state.Request);
-            if (status == DstStatus.Ok && !_lost)
+            if (status == DstStatus.Ok && !_lost && !IsLeftOut(in state.Request))
             {
                 long at = _log.Append(_order.Next(), in state.Request);
                 if (dataBytes > 0)
@@ -254,6 +274,10 @@ public sealed partial class ClientLane
 
         ReleaseRange(ref state);
     }
+
+    private static bool IsLeftOut(in Request request) =>
+        (Mutations.Has(Mutation.FuaNotLogged) && (request.Flags & RequestFlags.Fua) != RequestFlags.None)
+        || (Mutations.Has(Mutation.ZeroesNotLogged) && request.Operation != Operation.Write);
 
     private void ReleaseRange(ref LegState state)
     {

@@ -112,7 +112,8 @@ public sealed partial class ClientLane
                 for (int i = _replayAt[lane]; i < log.Count && !moved; i++)
                 {
                     ref readonly LogEntry later = ref log.At(i);
-                    bool hides = later.Sequence > entry.Sequence && later.Operation != Operation.Discard;
+                    bool hides = later.Sequence > entry.Sequence && later.Operation != Operation.Discard
+                        && !Mutations.Has(Mutation.ReplayOverwritesNewer);
                     if (hides && later.OffsetBytes <= start && later.OffsetBytes + later.LengthBytes > start)
                     {
                         start = later.OffsetBytes + later.LengthBytes;
@@ -211,6 +212,7 @@ public sealed partial class ClientLane
 
         // While resending, too: what was sent without room in the log, before a loss was accepted, needs it now.
         bool mayFlush = Stage is LaneStage.Open or LaneStage.Resending;
+        mayFlush &= !Mutations.Has(Mutation.NoEarlyFlush);
         if (!mayFlush || !_writeBack || _lost || _doubted || _earlyFlush || !wanted)
         {
             return;

@@ -151,7 +151,7 @@ public sealed partial class ClientLane
         }
 
         // Behind those that wait already, or a waiting one could starve.
-        if (!IsFlowing || _waiting.First != None || !TryStart(leg, nowMs))
+        if (!(IsFlowing || RunsAhead(in request)) || _waiting.First != None || !TryStart(leg, nowMs))
         {
             PutLast(leg);
             FlushEarly(nowMs);
@@ -190,6 +190,11 @@ public sealed partial class ClientLane
         {
             // Slow is not lost: only a new epoch makes a resend safe (S-11).
             Doubt(EpochEnd.Deadline);
+        }
+
+        if (Mutations.Has(Mutation.ResendByTimer))
+        {
+            ResendSlow(nowMs);
         }
 
         bool counts = _budget.EndsWithError && _budget.RetryTimeMs != 0 && !_held;
@@ -251,6 +256,24 @@ public sealed partial class ClientLane
         }
     }
 
+    /// <summary>Of a broken variant only.</summary>
+    private bool RunsAhead(in Request request)
+    {
+        bool early = Stage is LaneStage.Settled or LaneStage.Resending && !_held && !_doubted;
+        return early && ((Mutations.Has(Mutation.ReadsBeforeReplay) && request.Operation == Operation.Read)
+            || (Mutations.Has(Mutation.NewBeforeResends) && Stage == LaneStage.Resending));
+    }
+
+    /// <summary>Of a broken variant only.</summary>
+    private void ResendSlow(long nowMs)
+    {
+        if (Stage == LaneStage.Open && _sent.First != None && nowMs - _slots[_legs[_sent.First].Slot].SentMs > 1_000
+            && _replies.IsWaiting(_legs[_sent.First].Slot))
+        {
+            PublishLeg(_legs[_sent.First].Slot, nowMs, again: true);
+        }
+    }
+
     private bool IsFlowing => Stage == LaneStage.Open && !_held && !_doubted;
 
     private bool IsSpent(in LegState leg, long nowMs) =>
@@ -293,7 +316,8 @@ public sealed partial class ClientLane
         while (_waiting.First != None)
         {
             int leg = _waiting.First;
-            if (!IsFlowing || !TryStart(leg, nowMs))
+            bool may = IsFlowing || RunsAhead(in _legs[leg].Request);
+            if (!may || !TryStart(leg, nowMs))
             {
                 break;
             }

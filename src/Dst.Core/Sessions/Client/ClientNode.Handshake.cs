@@ -88,6 +88,7 @@ public sealed partial class ClientNode
     {
         Must.Be(_notingEpoch, $"epoch noted while {Phase}");
         _notingEpoch = false;
+        durable |= Mutations.Has(Mutation.EpochNotNoted);
         if (durable)
         {
             LastEpoch = _attachedEpoch;
@@ -380,7 +381,8 @@ public sealed partial class ClientNode
         switch (RefusalTable.RetryOf(code))
         {
             case RetryRule.Never:
-                End(EpochEnd.Refused, AfterEnd.Fail, nowMs);
+                bool goesOn = Mutations.Has(Mutation.FencedGoesOn);
+                End(EpochEnd.Refused, goesOn ? AfterEnd.TryAgain : AfterEnd.Fail, nowMs);
                 break;
             case RetryRule.Soon:
                 bool leaves = code == RefusalCode.ShuttingDown;

@@ -189,6 +189,7 @@ public sealed partial class ClientNode
             });
         }
 
+        LostUnflushedWrites &= !Mutations.Has(Mutation.LossForgotten);
         JudgePredecessor();
         _clearing = _clearWanted && LostUnflushedWrites;
         _lanesUp = true;
@@ -217,6 +218,7 @@ public sealed partial class ClientNode
     /// </summary>
     private void JudgePredecessor()
     {
+        _predecessorChecked |= Mutations.Has(Mutation.PredecessorIgnored);
         if (_predecessorChecked || IsReadOnly)
         {
             return;
@@ -236,7 +238,7 @@ public sealed partial class ClientNode
     private void Recover()
     {
         bool changed = Export.BootId != _logBootId || Export.WriteErrorGeneration != _logGeneration;
-        _replaying = _hasLog && !LostUnflushedWrites && (changed || Export.Poisoned);
+        _replaying = !Mutations.Has(Mutation.ReplaySkipped) && _hasLog && !LostUnflushedWrites && (changed || Export.Poisoned);
         bool flushes = _clearing || (!_predecessorChecked && !IsReadOnly);
         if (!_replaying && !flushes)
         {
@@ -279,7 +281,7 @@ public sealed partial class ClientNode
         _hasLog = Export.Cache == CacheMode.WriteBack && !IsReadOnly;
         _logBootId = Export.BootId;
         _logGeneration = Export.WriteErrorGeneration;
-        if (IsReadOnly || _noted == CurrentNote)
+        if (IsReadOnly || _noted == CurrentNote || Mutations.Has(Mutation.ServerNotNoted))
         {
             BeginResend();
             return;

@@ -302,7 +302,8 @@ public sealed partial class ClientNode
             return;
         }
 
-        if (state.Phase != ConnectionPhase.Connecting && nowMs - state.LastReceivedMs >= WireLimits.SilenceMs)
+        bool silent = nowMs - state.LastReceivedMs >= WireLimits.SilenceMs && !Mutations.Has(Mutation.SilenceIgnored);
+        if (state.Phase != ConnectionPhase.Connecting && silent)
         {
             End(EpochEnd.Silence, _closing ? AfterEnd.Close : AfterEnd.TryAgain, nowMs);
             return;

@@ -75,18 +75,25 @@ public sealed class ClientLaneTests
     }
 
     [Fact]
-    public void A_read_that_was_in_flight_waits_for_the_changes_that_are_sent_again()
+    public void Reads_in_flight_wait_for_every_change_that_is_sent_again()
     {
         _rig.Up();
-        Assert.Single(_rig.Submit(0, Read()));
-        Assert.Single(_rig.Submit(1, Write(4096)));
+        LaneEffect read = Assert.Single(_rig.Submit(0, Read()));
+        Assert.Single(_rig.Submit(1, Write()));
+        Assert.Single(_rig.Submit(2, Read(4096)));
         _rig.Down();
         _rig.NextEpoch();
         _rig.Order(LaneOrderKind.Settle);
         LaneEffect change = Assert.Single(_rig.Order(LaneOrderKind.Resend), IsSend);
         Assert.Equal(1, change.Leg);
-        Assert.Contains(_rig.Answer(change), IsNews(LaneNewsKind.Resent));
-        Assert.Equal(0, Assert.Single(_rig.Order(LaneOrderKind.Open), IsSend).Leg);
+        List<LaneEffect> answered = _rig.Answer(change);
+        Assert.Contains(answered, IsNews(LaneNewsKind.Resent));
+        Assert.DoesNotContain(answered, IsSend);
+        List<LaneEffect> reads = [.. _rig.Order(LaneOrderKind.Open).Where(IsSend)];
+        Assert.Equal([0, 2], reads.Select(effect => effect.Leg));
+        Assert.All(reads, effect => Assert.True(
+            effect.Header.Slot != read.Header.Slot || effect.Header.Sequence > read.Header.Sequence));
+        Assert.Equal(3, _rig.Lane.ResendCount);
     }
 
     [Fact]
@@ -246,6 +253,7 @@ public sealed class ClientLaneTests
         _rig.Order(LaneOrderKind.Settle);
         Assert.DoesNotContain(_rig.Order(LaneOrderKind.Resend), IsSend);
         LaneEffect again = Assert.Single(_rig.Order(LaneOrderKind.Open), IsSend);
+        Assert.True(again.Header.Sequence > sent.Header.Sequence);
         List<LaneEffect> second = _rig.Answer(again, good: false);
         Assert.Contains(second, IsDoubt(EpochEnd.BadData));
         Assert.Contains(second, IsEnd(0, DstStatus.ProtectionError));

@@ -1,0 +1,148 @@
+using System.Runtime.CompilerServices;
+
+namespace Dst.Core;
+
+/// <summary>
+/// Deliberately broken variants of the core: the simulator must find every one of them. In the product the value is
+/// <see cref="None"/>, always; asking for it costs a predictable branch on roads that are not the hottest.
+/// </summary>
+internal enum Mutation
+{
+    /// <summary>The product.</summary>
+    None,
+
+    /// <summary>ATTACH_OK does not wait for requests that the disk has (S-05).</summary>
+    NoDrainAtAttach,
+
+    /// <summary>The epoch is not looked at when a request goes to the disk (S-06).</summary>
+    EpochUncheckedAtSubmit,
+
+    /// <summary>The epoch is looked at first, then the request is counted (S-06).</summary>
+    CheckedBeforeCounted,
+
+    /// <summary>An ended session's epoch stays valid until the next grant (S-05).</summary>
+    EpochNotRaised,
+
+    /// <summary>A lost connection ends the hold (S-04).</summary>
+    HoldDroppedWithConnection,
+
+    /// <summary>A grant that could not be written is given all the same (S-03).</summary>
+    GrantBeforeDurable,
+
+    /// <summary>BEGIN is answered before the use is on disk (S-03).</summary>
+    BeginBeforeDurable,
+
+    /// <summary>ATTACH is granted whatever epoch it replaces (S-02).</summary>
+    ReplacesIgnored,
+
+    /// <summary>Another incarnation finds the table of the one before (S-10).</summary>
+    TableKeptForSuccessor,
+
+    /// <summary>The table says that every change went well (S-10).</summary>
+    TableForgetsErrors,
+
+    /// <summary>Write-through acknowledges what is only in the cache (S-21).</summary>
+    AckBeforeDurable,
+
+    /// <summary>Zeroes and discards are acknowledged as durable without a flush (S-21, C-04).</summary>
+    ZeroesNotFlushed,
+
+    /// <summary>The boot id stays when the disk behind has lost writes (S-23).</summary>
+    BootIdKept,
+
+    /// <summary>A connection's data credits leak (S-31).</summary>
+    CreditLeak,
+
+    /// <summary>A session's credits are not given back to the server's budget (S-31).</summary>
+    GrantLeak,
+
+    /// <summary>A write runs whatever its checksums say (S-14, S-33).</summary>
+    BodyChecksumIgnored,
+
+    /// <summary>Read data is taken whatever its checksums say (S-14, S-33).</summary>
+    ReplyChecksumIgnored,
+
+    /// <summary>A leg is completed twice.</summary>
+    CompletedTwice,
+
+    /// <summary>A slow request is sent again on its live connection (S-11).</summary>
+    ResendByTimer,
+
+    /// <summary>Nothing is replayed after a server lost its cache (S-22).</summary>
+    ReplaySkipped,
+
+    /// <summary>Reads are sent before the replay and the resends are answered (S-12, S-22).</summary>
+    ReadsBeforeReplay,
+
+    /// <summary>New requests do not wait for the resends (S-12).</summary>
+    NewBeforeResends,
+
+    /// <summary>FUA writes are left out of the log (S-21).</summary>
+    FuaNotLogged,
+
+    /// <summary>Zeroes and discards are left out of the log (S-21).</summary>
+    ZeroesNotLogged,
+
+    /// <summary>A spent budget empties the log (S-22).</summary>
+    LogEmptiedByBudget,
+
+    /// <summary>A flush covers what was acknowledged while it ran (S-22).</summary>
+    FlushCoversTooMuch,
+
+    /// <summary>The log is replayed from the newest entry, so older data ends up over newer (S-22).</summary>
+    ReplayOverwritesNewer,
+
+    /// <summary>A FLUSH goes to one node only (C-02).</summary>
+    FlushOneNode,
+
+    /// <summary>A FLUSH counts the changes of one queue only (C-02).</summary>
+    FlushOneQueue,
+
+    /// <summary>The ledger takes changes for stable that ended while the flush ran (C-02).</summary>
+    LedgerTooFar,
+
+    /// <summary>A client begins an epoch that it could not note (S-03).</summary>
+    EpochNotNoted,
+
+    /// <summary>A buffer goes back while RX or TX has it (S-13).</summary>
+    BufferBackEarly,
+
+    /// <summary>A request is given up without ending the epoch (S-13).</summary>
+    GivenUpOnLiveEpoch,
+
+    /// <summary>A successor does not ask what its predecessor left (S-23).</summary>
+    PredecessorIgnored,
+
+    /// <summary>Boot id and generation are not noted for a successor (S-23).</summary>
+    ServerNotNoted,
+
+    /// <summary>Overlapping changes of a write-back node are in flight together (S-21).</summary>
+    OverlapNotHeld,
+
+    /// <summary>A reconnect forgets that writes were lost (S-23).</summary>
+    LossForgotten,
+
+    /// <summary>A silent server is waited for, for ever (S-30).</summary>
+    SilenceIgnored,
+
+    /// <summary>A fenced client tries on (S-04).</summary>
+    FencedGoesOn,
+
+    /// <summary>No early flush makes room in the log (S-21).</summary>
+    NoEarlyFlush,
+
+    /// <summary>A lane's slots leak (S-31).</summary>
+    SlotLeak,
+}
+
+/// <summary>Which variant runs. Set by the simulator alone, before a run; a property of the process.</summary>
+internal static class Mutations
+{
+    /// <summary>The variant of this process.</summary>
+    internal static Mutation Active { get; set; }
+
+    /// <summary>True when the variant runs.</summary>
+    /// <param name="variant">Which.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static bool Has(Mutation variant) => Active == variant;
+}

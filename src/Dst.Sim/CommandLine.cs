@@ -1,0 +1,361 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Globalization;
+using Dst.Simulation;
+using Dst.Simulation.Checks;
+using Dst.Simulation.Plans;
+
+namespace Dst.Sim;
+
+/// <summary>The commands of dst-sim.</summary>
+internal static class CommandLine
+{
+    private const int Good = 0;
+    private const int Bad = 1;
+    private const int Usage = 2;
+
+    private static readonly Option<string> Seeds = new("--seeds") { Description = "Seeds A..B, both included.", DefaultValueFactory = _ => "1..100" };
+    private static readonly Option<double> Hours = new("--hours") { Description = "Virtual hours of each seed.", DefaultValueFactory = _ => 1.0 / 6 };
+    private static readonly Option<string[]> Settings = new("--set") { Description = "NAME=VALUE: changes the plan of every seed; a fault's value is the mean of its waits in ms.", AllowMultipleArgumentsPerToken = true };
+    private static readonly Option<string?> ScenarioName = new("--scenario") { Description = "A named scenario, or a file with NAME = VALUE lines." };
+    private static readonly Option<int> Jobs = new("--jobs") { Description = "Threads; each runs seeds of its own.", DefaultValueFactory = _ => Environment.ProcessorCount };
+    private static readonly Option<int> BudgetOfSeeds = new("--budget") { Description = "Seeds until a variant counts as survivor.", DefaultValueFactory = _ => 2_000 };
+    private static readonly Option<string?> VariantName = new("--variant") { Description = "Run with a broken variant of the core." };
+    private static readonly Option<bool> ShowCoverage = new("--coverage") { Description = "List pairs of state and event that were not reached." };
+    private static readonly Option<bool> ShowTrace = new("--trace") { Description = "Print one line per step." };
+    private static readonly Argument<ulong> Seed = new("seed");
+
+    /// <summary>Runs the command line.</summary>
+    public static int Run(string[] args)
+    {
+        RootCommand root = new("Simulates DST: virtual time, faults, replay by seed.");
+        Command run = new("run", "Runs seeds, or a scenario.") { Seeds, Hours, Settings, ScenarioName, Jobs, VariantName, ShowCoverage, ShowTrace };
+        run.SetAction(parsed => RunSeeds(parsed));
+        Command replay = new("replay", "Runs a seed twice and compares.") { Seed, Hours, Settings, VariantName, ShowTrace };
+        replay.SetAction(parsed => Replay(parsed));
+        Command shrink = new("shrink", "Makes the plan of a failing seed as small as it can be.") { Seed, Hours, Settings, VariantName };
+        shrink.SetAction(parsed => Shrink(parsed));
+        Command scenarios = new("scenarios", "Runs every named scenario.") { VariantName, ShowTrace };
+        scenarios.SetAction(parsed => RunScenarios(parsed));
+        Command variants = new("variants", "Runs every broken variant of the core until a seed finds it.") { BudgetOfSeeds, Hours, VariantName };
+        variants.SetAction(parsed => RunVariants(parsed));
+        root.Subcommands.Add(run);
+        root.Subcommands.Add(replay);
+        root.Subcommands.Add(shrink);
+        root.Subcommands.Add(scenarios);
+        root.Subcommands.Add(variants);
+        return root.Parse(args).Invoke();
+    }
+
+    private static int RunSeeds(ParseResult parsed)
+    {
+        if (parsed.GetValue(ScenarioName) is { } scenario && Scenarios.Find(scenario) is { } found)
+        {
+            return RunOne(found, parsed.GetValue(ShowTrace)) ? Good : Bad;
+        }
+
+        string[] ends = parsed.GetValue(Seeds)!.Split("..");
+        if (ends.Length != 2 || !ulong.TryParse(ends[0], out ulong from) || !ulong.TryParse(ends[1], out ulong to) || from > to)
+        {
+            return Complain("--seeds needs A..B, for example 1..1000");
+        }
+
+        if (PlansOf(parsed) is not { } plans || !TrySetVariant(parsed))
+        {
+            return Usage;
+        }
+
+        Batch batch = new(plans, parsed.GetValue(ShowTrace));
+        batch.Run(from, to, int.Max(1, parsed.GetValue(Jobs)));
+        if (parsed.GetValue(ShowCoverage))
+        {
+            CoverageReport.Print(batch.Coverage);
+        }
+
+        foreach (RunResult failed in batch.Failed)
+        {
+            Console.WriteLine($"seed {failed.Seed}: step {failed.Steps} at {failed.VirtualUs / 1000} ms: {failed.Violation}");
+        }
+
+        if (batch.Failed.Count > 0)
+        {
+            PrintTrace(plans, batch.Failed[0].Seed);
+        }
+
+        Console.WriteLine(batch.Summary);
+        return batch.Failed.Count == 0 ? Good : Bad;
+    }
+
+    /// <summary>The last steps of the first failing seed, one line each.</summary>
+    private static void PrintTrace(Func<ulong, Plan> plans, ulong seed)
+    {
+        const int Lines = 60;
+        Queue<string> last = new();
+        Plan plan = plans(seed);
+        Console.WriteLine($"trace of seed {seed}, the last {Lines} lines; all: dst-sim replay {seed} --trace");
+        Console.WriteLine($"plan: {plan}");
+        SimulationRun.Run(seed, plan, line =>
+        {
+            last.Enqueue(line);
+            if (last.Count > Lines)
+            {
+                last.Dequeue();
+            }
+        });
+        foreach (string line in last)
+        {
+            Console.WriteLine(line);
+        }
+    }
+
+    private static int Replay(ParseResult parsed)
+    {
+        if (PlansOf(parsed) is not { } plans || !TrySetVariant(parsed))
+        {
+            return Usage;
+        }
+
+        ulong seed = parsed.GetValue(Seed);
+        RunResult first = SimulationRun.Run(seed, plans(seed), parsed.GetValue(ShowTrace) ? Console.WriteLine : null);
+        RunResult second = SimulationRun.Run(seed, plans(seed));
+        bool same = first.TraceHash == second.TraceHash && first.Steps == second.Steps;
+        Console.WriteLine($"plan: {plans(seed)}");
+        Console.WriteLine($"seed {seed}: {first.Violation ?? "good"}; {first.Steps} steps, {first.VirtualUs / 1000} ms");
+        Console.WriteLine($"trace {first.TraceHash:x16} {(same ? "twice" : $"and {second.TraceHash:x16}: the run is not deterministic")}");
+        return same && first.Violation is null ? Good : Bad;
+    }
+
+    private static int Shrink(ParseResult parsed)
+    {
+        if (PlansOf(parsed) is not { } plans || !TrySetVariant(parsed))
+        {
+            return Usage;
+        }
+
+        ulong seed = parsed.GetValue(Seed);
+        ShrinkResult? result = Shrinker.Shrink(seed, plans, Console.WriteLine);
+        if (result is null)
+        {
+            return Complain($"seed {seed} does not fail");
+        }
+
+        Console.WriteLine($"seed {seed}: step {result.Run.Steps} at {result.Run.VirtualUs / 1000} ms: {result.Run.Violation}");
+        Console.WriteLine($"plan: {result.Plan}");
+        Console.WriteLine($"again: dst-sim replay {seed} {string.Join(' ', result.Settings.Select(setting => "--set " + setting))}");
+        return Good;
+    }
+
+    private static int RunScenarios(ParseResult parsed)
+    {
+        if (!TrySetVariant(parsed))
+        {
+            return Usage;
+        }
+
+        int bad = 0;
+        foreach (Scenario scenario in Scenarios.All)
+        {
+            bad += RunOne(scenario, parsed.GetValue(ShowTrace)) ? 0 : 1;
+        }
+
+        Console.WriteLine($"{Scenarios.All.Count - bad} passed, {bad} failed, 0 skipped");
+        return bad == 0 ? Good : Bad;
+    }
+
+    private static bool RunOne(Scenario scenario, bool trace)
+    {
+        RunResult result = scenario.Run(trace ? Console.WriteLine : null);
+        Console.WriteLine($"{(result.Violation is null ? "good" : "BAD ")} {scenario.Name}: {result.Violation ?? scenario.Story}");
+        return result.Violation is null;
+    }
+
+    private static int RunVariants(ParseResult parsed)
+    {
+        string? only = parsed.GetValue(VariantName);
+        int survivors = 0;
+        int found = 0;
+        long horizonMs = (long)(parsed.GetValue(Hours) * 3_600_000);
+        Stopwatch watch = Stopwatch.StartNew();
+        foreach (string variant in Variants.All)
+        {
+            if (only is not null && only != variant)
+            {
+                continue;
+            }
+
+            VariantResult result = Variants.Run(variant, parsed.GetValue(BudgetOfSeeds), horizonMs);
+            survivors += result.Violation is null ? 1 : 0;
+            found += result.Violation is null ? 0 : 1;
+            string how = result.Violation is null ? "SURVIVES" : $"found by {result.Finder}";
+            Console.WriteLine($"{variant,-26} {how,-38} {result.Seeds,5} seeds {result.Steps,10} steps  {Short(result.Violation)}");
+        }
+
+        Console.WriteLine($"{found} passed, {survivors} failed, 0 skipped ({found + survivors} broken variants, {watch.ElapsedMilliseconds} ms)");
+        return survivors == 0 ? Good : Bad;
+    }
+
+    private static string Short(string? text) => text is null ? "" : text.Length > 110 ? text[..110] + "…" : text;
+
+    private static Func<ulong, Plan>? PlansOf(ParseResult parsed)
+    {
+        List<string> settings = [.. parsed.GetValue(Settings) ?? []];
+        if (parsed.CommandResult.Command.Options.Contains(ScenarioName) && parsed.GetValue(ScenarioName) is { } file)
+        {
+            if (!File.Exists(file))
+            {
+                Complain($"{file}: no such scenario and no such file; there are: {string.Join(", ", Scenarios.All.Select(item => item.Name))}");
+                return null;
+            }
+
+            settings.InsertRange(0, File.ReadAllLines(file).Select(line => line.Trim()).Where(line => line.Length > 0 && line[0] != '#'));
+        }
+
+        long horizonMs = (long)(parsed.GetValue(Hours) * 3_600_000);
+        foreach (string setting in settings)
+        {
+            if (Apply(new Plan(), setting) is { } error)
+            {
+                Complain(error);
+                return null;
+            }
+        }
+
+        return seed =>
+        {
+            Plan plan = Plan.Of(seed);
+            plan.HorizonMs = horizonMs;
+            foreach (string setting in settings)
+            {
+                Apply(plan, setting);
+            }
+
+            return plan;
+        };
+    }
+
+    private static string? Apply(Plan plan, string setting)
+    {
+        string[] parts = setting.Split('=', 2);
+        return parts.Length == 2 ? plan.Set(parts[0].Trim(), parts[1].Trim()) : $"{setting}: needs NAME=VALUE";
+    }
+
+    private static bool TrySetVariant(ParseResult parsed)
+    {
+        string? name = parsed.GetValue(VariantName);
+        if (name is null)
+        {
+            return true;
+        }
+
+        if (Variants.TrySet(name))
+        {
+            return true;
+        }
+
+        Complain($"no variant {name}; there are: {string.Join(", ", Variants.All)}");
+        return false;
+    }
+
+    private static int Complain(string what)
+    {
+        Console.Error.WriteLine("dst-sim: " + what);
+        return Usage;
+    }
+}
+
+/// <summary>Many seeds on some threads.</summary>
+internal sealed class Batch(Func<ulong, Plan> plans, bool trace)
+{
+    private readonly Lock _gate = new();
+    private ulong _next;
+    private ulong _to;
+    private long _runs;
+    private long _steps;
+    private long _virtualUs;
+    private long _requests;
+    private Stopwatch _watch = new();
+    private long _saidMs;
+    private string _span = "";
+
+    /// <summary>Pairs that any seed met.</summary>
+    public Coverage Coverage { get; } = new();
+
+    /// <summary>Seeds that broke a rule, by number.</summary>
+    public List<RunResult> Failed { get; } = [];
+
+    /// <summary>The last line.</summary>
+    public string Summary
+    {
+        get
+        {
+            long ms = long.Max(1, _watch.ElapsedMilliseconds);
+            string hours = (_virtualUs / 3_600_000_000.0).ToString("0.0", CultureInfo.InvariantCulture);
+            return $"seeds {_span}: {_runs - Failed.Count} passed, {Failed.Count} failed, {hours} virtual hours, {_requests} requests, {_steps} steps in {ms / 1000} s, {_steps * 1000 / ms} steps/s";
+        }
+    }
+
+    /// <summary>Runs them.</summary>
+    public void Run(ulong from, ulong to, int jobs)
+    {
+        _next = from;
+        _to = to;
+        _span = $"{from}..{to}";
+        _watch = Stopwatch.StartNew();
+        Thread[] threads = new Thread[jobs];
+        for (int i = 0; i < jobs; i++)
+        {
+            threads[i] = new Thread(Work) { Name = $"seeds-{i}" };
+            threads[i].Start();
+        }
+
+        foreach (Thread thread in threads)
+        {
+            thread.Join();
+        }
+
+        Failed.Sort((left, right) => left.Seed.CompareTo(right.Seed));
+    }
+
+    private void Work()
+    {
+        while (true)
+        {
+            ulong seed;
+            lock (_gate)
+            {
+                if (_next > _to)
+                {
+                    return;
+                }
+
+                seed = _next++;
+            }
+
+            RunResult result = SimulationRun.Run(seed, plans(seed), trace ? Console.WriteLine : null);
+            lock (_gate)
+            {
+                Add(result);
+            }
+        }
+    }
+
+    private void Add(RunResult result)
+    {
+        const long EveryMs = 10_000;
+        _runs++;
+        _steps += result.Steps;
+        _virtualUs += result.VirtualUs;
+        _requests += result.Requests;
+        Coverage.Add(result.Coverage);
+        if (result.Violation is not null)
+        {
+            Failed.Add(result);
+        }
+
+        if (_watch.ElapsedMilliseconds - _saidMs > EveryMs)
+        {
+            _saidMs = _watch.ElapsedMilliseconds;
+            Console.WriteLine(Summary);
+        }
+    }
+}

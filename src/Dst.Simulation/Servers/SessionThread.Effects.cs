@@ -1,0 +1,231 @@
+using Dst.Core.Sessions;
+using Dst.Core.Wire;
+using Dst.Simulation.Disks;
+using Dst.Simulation.Engine;
+
+namespace Dst.Simulation.Servers;
+
+/// <summary>What the session machine asks for, done; and the gate of flushes.</summary>
+internal sealed partial class SessionThread
+{
+    private void OnMarked()
+    {
+        if (!_machine.StateWorks())
+        {
+            Post(500_000, Marked);
+            return;
+        }
+
+        (SimEngine engine, DiskOp op) = _failed.Dequeue();
+        _machine.PoisonMark = true;
+        Session.SetPoison(true);
+        engine.PostFlushFailed(op);
+    }
+
+    private void OnUnmarked(bool durable)
+    {
+        (SimEngine engine, DiskOp op) = _clearing.Dequeue();
+        if (durable)
+        {
+            LiftPoison();
+        }
+
+        engine.PostPoisonCleared(op, durable);
+    }
+
+    private void LiftPoison()
+    {
+        _machine.PoisonMark = false;
+        IsPoisoned = false;
+        Session.SetPoison(false);
+    }
+
+    private void OnOperator(ServerOrder order)
+    {
+        if (!IsListening)
+        {
+            return;
+        }
+
+        switch (order)
+        {
+            case ServerOrder.Release:
+                CoverSession(8);
+                _machine.MayDropHold = true;
+                Session.Release(NowMs);
+                break;
+            case ServerOrder.Stop:
+                CoverSession(9);
+                Session.Stop(RefusalCode.ShuttingDown, NowMs);
+                break;
+            default:
+                CoverSession(10);
+                if (IsPoisoned && _failed.Count == 0 && _clearing.Count == 0)
+                {
+                    LiftPoison();
+                }
+
+                break;
+        }
+    }
+
+    private void Drain()
+    {
+        if (Session is null)
+        {
+            return;
+        }
+
+        while (Process.Alive && Session.Effects.TryTake(out SessionEffect effect))
+        {
+            if (World.MaybeCrash())
+            {
+                Crash(power: false);
+                return;
+            }
+
+            Do(in effect);
+        }
+    }
+
+    private void Do(in SessionEffect effect)
+    {
+        switch (effect.Kind)
+        {
+            case SessionEffectKind.PersistHold:
+                _persisting = Session.PendingHold;
+                Post(StateDelayUs(), Persisted, _machine.StateWorks() ? 1 : 0);
+                return;
+            case SessionEffectKind.Stopped:
+                World.Note($"{Name} has stopped");
+                Crash(power: false);
+                return;
+            case SessionEffectKind.Released:
+                return;
+            default:
+                break;
+        }
+
+        if (Find(effect.Connection) is { } peer)
+        {
+            Do(peer, in effect);
+        }
+    }
+
+    private void Do(Peer peer, in SessionEffect effect)
+    {
+        switch (effect.Kind)
+        {
+            case SessionEffectKind.Close when peer.Engine is not null:
+                _room.Leave(peer.Id);
+                peer.Machine.OnClosed();
+                peer.Engine.Order(EngineOrderKind.Detach, peer, effect.Code);
+                break;
+            case SessionEffectKind.Close:
+                Close(peer, effect.Code);
+                break;
+            case SessionEffectKind.SendWait:
+                AttachWaitMessage wait = new() { Requests = (uint)effect.A, WaitedMs = (uint)effect.B };
+                peer.Send(_frame.AsSpan(0, MessageCodec.Write(in wait, _frame)));
+                break;
+            case SessionEffectKind.Grant:
+                Grant(peer, (ulong)effect.A);
+                break;
+            case SessionEffectKind.Joined:
+                peer.Send(_frame.AsSpan(0, MessageCodec.WriteJoinOk(peer.Machine.Epoch, (ushort)effect.A, _frame)));
+                peer.Machine.OnJoined();
+                HandOver(peer);
+                break;
+            case SessionEffectKind.Begun:
+                World.Check(
+                    _machine.Record.Used >= peer.Machine.Epoch,
+                    $"{Name} answers BEGIN of epoch {peer.Machine.Epoch} before that is on disk");
+                SendPlain(peer, FrameKind.BeginOk, peer.Machine.Epoch, 0);
+                peer.Machine.OnBegun();
+                HandOver(peer);
+                break;
+            case SessionEffectKind.SendGoodbye when peer.Engine is not null:
+                peer.Machine.OnClosed();
+                peer.Engine.Order(EngineOrderKind.Goodbye, peer);
+                break;
+            default:
+                SendPlain(peer, FrameKind.Goodbye, peer.Machine.Epoch, 0);
+                peer.Machine.OnClosed();
+                peer.CloseSoon();
+                break;
+        }
+    }
+
+    private void Grant(Peer peer, ulong epoch)
+    {
+        if (epoch != 0)
+        {
+            World.Check(epoch > _machine.GrantedMost, $"{Name}: epoch {epoch} is granted after {_machine.GrantedMost}");
+            World.Check(
+                _machine.Record.Granted >= epoch && _machine.Record.Held,
+                $"{Name}: epoch {epoch} is granted before it is on disk");
+            _machine.GrantedMost = epoch;
+            CheckSwap(in peer.Machine.AttachRequest, epoch);
+            _machine.Granted?.Invoke(_machine, epoch);
+            Disk.NewestGrant = epoch;
+            Disk.History.OnGrant(peer.Machine.AttachRequest.Incarnation);
+        }
+
+        World.Note($"{Name} grants epoch {epoch} to {peer.Name}");
+        int length;
+        for (int index = 0; (length = Session.WriteGrant(peer.Id, index, _frame)) > 0; index++)
+        {
+            peer.Send(_frame.AsSpan(0, length));
+        }
+
+        peer.Machine.OnGranted(epoch);
+        _room.Leave(peer.Id);
+        if (epoch == 0)
+        {
+            HandOver(peer);
+        }
+    }
+
+    /// <summary>The compare-and-swap of S-02, told once more in other words.</summary>
+    private void CheckSwap(in AttachMessage attach, ulong epoch)
+    {
+        ulong used = _machine.Record.Used;
+        _machine.GrantedTo.TryGetValue(attach.Replaces, out DeviceId grantedTo);
+        bool newest = attach.Replaces != 0 && attach.Replaces == used;
+        bool since = attach.Replaces > used && grantedTo == attach.Device;
+        bool first = attach.Replaces == 0;
+        World.Check(
+            newest || since || first,
+            $"{Name} grants epoch {epoch} to a client that replaces {attach.Replaces}, but {used} is in use");
+        _machine.GrantedTo[epoch] = attach.Device;
+    }
+
+    private void HandOver(Peer peer)
+    {
+        _room.Leave(peer.Id);
+        peer.Home = PeerHome.Moving;
+        peer.Engine = _engines[peer.Id % _engines.Length];
+        peer.Lane = Session.LaneOf(peer.Id);
+        peer.Engine.Order(EngineOrderKind.Adopt, peer);
+    }
+
+    private void StartFlush()
+    {
+        while (!_flushing && _flushes.TryDequeue(out DiskOp? op))
+        {
+            if (IsPoisoned && !op.MayRunPoisoned)
+            {
+                FlushHasFailed((SimEngine)op.Owner!, op);
+                continue;
+            }
+
+            _flushing = true;
+            Disk.Submit(op);
+        }
+    }
+
+    private void SendPlain(Peer peer, FrameKind kind, ulong epoch, ulong sequence) =>
+        peer.Send(_frame.AsSpan(0, MessageCodec.WritePlain(kind, epoch, sequence, _frame)));
+
+    private long StateDelayUs() => 200 + _machine.Chance.Wait(3_000);
+}

@@ -1,0 +1,105 @@
+using Dst.Core;
+using Dst.Simulation.Plans;
+
+namespace Dst.Simulation;
+
+/// <summary>What became of a broken variant.</summary>
+/// <param name="Variant">Which.</param>
+/// <param name="Finder">The scenario or seed that found it; null when none did.</param>
+/// <param name="Violation">How it was found.</param>
+/// <param name="Seeds">Seeds that were run.</param>
+/// <param name="Steps">Steps of all of them.</param>
+internal sealed record VariantResult(string Variant, string? Finder, string? Violation, int Seeds, long Steps);
+
+/// <summary>Runs broken variants of the core until a seed finds them: a check that finds nothing is none.</summary>
+internal static class Variants
+{
+    /// <summary>Every variant.</summary>
+    public static IReadOnlyList<string> All { get; } =
+        [.. Enum.GetNames<Mutation>().Where(static name => name != nameof(Mutation.None))];
+
+    /// <summary>Lets the whole process run a variant from now on.</summary>
+    /// <returns>False when there is none of that name.</returns>
+    public static bool TrySet(string name)
+    {
+        bool known = Enum.TryParse(name, out Mutation variant) && Enum.IsDefined(variant);
+        Mutations.Active = known ? variant : Mutation.None;
+        return known;
+    }
+
+    /// <summary>Runs one variant: scenarios first, then seeds. Not while anything else of the core runs in this process.</summary>
+    /// <param name="name">Which.</param>
+    /// <param name="seedsMax">Its budget of seeds.</param>
+    /// <param name="horizonMs">Virtual time of each.</param>
+    public static VariantResult Run(string name, int seedsMax, long horizonMs)
+    {
+        Mutation variant = Enum.Parse<Mutation>(name);
+        long steps = 0;
+        Mutations.Active = variant;
+        try
+        {
+            foreach (Scenario scenario in Scenarios.All)
+            {
+                RunResult told = scenario.Run(null);
+                steps += told.Steps;
+                if (told.Violation is not null)
+                {
+                    return new VariantResult(variant.ToString(), scenario.Name, told.Violation, 0, steps);
+                }
+            }
+
+            for (int i = 1; i <= seedsMax; i++)
+            {
+                ulong seed = (ulong)i;
+                Plan plan = Plan.Of(seed);
+                plan.HorizonMs = horizonMs;
+                Favour(variant, plan);
+                RunResult result = SimulationRun.Run(seed, plan);
+                steps += result.Steps;
+                if (result.Violation is not null)
+                {
+                    return new VariantResult(variant.ToString(), $"seed {seed}", result.Violation, i, steps);
+                }
+            }
+        }
+        finally
+        {
+            Mutations.Active = Mutation.None;
+        }
+
+        return new VariantResult(variant.ToString(), null, null, seedsMax, steps);
+    }
+
+    /// <summary>The faults without which a variant makes no difference; the rest of the plan is the seed's.</summary>
+    private static void Favour(Mutation variant, Plan plan)
+    {
+        switch (variant)
+        {
+            case Mutation.CheckedBeforeCounted:
+                plan.With(Fault.Preempt, 1_000).With(Fault.Reset, 1_000);
+                plan.ThinkUs = 20_000;
+                break;
+            case Mutation.EpochUncheckedAtSubmit or Mutation.EpochNotRaised:
+                // The old connection must be read from while the new one is granted.
+                plan.With(Fault.Stall, 1_000).With(Fault.SlowHop, 500);
+                plan.SegmentBytes = 512;
+                plan.ThinkUs = 20_000;
+                break;
+            case Mutation.BodyChecksumIgnored or Mutation.ReplyChecksumIgnored:
+                plan.With(Fault.BitFlip, 1_000);
+                break;
+            case Mutation.BootIdKept:
+                plan.With(Fault.DiskCut, 5_000);
+                break;
+            case Mutation.FlushOneNode:
+                plan.Nodes = 2;
+                plan.With(Fault.PowerCut, 20_000);
+                break;
+            case Mutation.BufferBackEarly or Mutation.GivenUpOnLiveEpoch or Mutation.LogEmptiedByBudget:
+                plan.With(Fault.FailPending, 2_000);
+                break;
+            default:
+                break;
+        }
+    }
+}

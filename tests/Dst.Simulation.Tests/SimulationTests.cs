@@ -1,0 +1,119 @@
+using Dst.Simulation.Plans;
+using Xunit;
+
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]
+
+namespace Dst.Simulation.Tests;
+
+/// <summary>Scenarios, seeds, replay, shrinking and broken variants, as many as a minute holds; dst-sim runs them all.</summary>
+public sealed class SimulationTests
+{
+    private const long HorizonMs = 60_000;
+
+    public static TheoryData<string> ScenarioNames => [.. Scenarios.All.Select(scenario => scenario.Name)];
+
+    [Theory]
+    [MemberData(nameof(ScenarioNames))]
+    public void AScenarioEndsWell(string name) => Assert.Null(Scenarios.Find(name)!.Run(null).Violation);
+
+    [Theory]
+    [InlineData("ghost-write", "NoDrainAtAttach")]
+    [InlineData("stopped-at-submission", "CheckedBeforeCounted")]
+    [InlineData("stale-attach", "ReplacesIgnored")]
+    [InlineData("second-cut-during-replay", "ReplaySkipped")]
+    [InlineData("fua-over-unflushed", "FuaNotLogged")]
+    [InlineData("overlapping-changes", "OverlapNotHeld")]
+    [InlineData("budget-with-half-reply", "BufferBackEarly")]
+    [InlineData("boot-id-of-an-export", "BootIdKept")]
+    [InlineData("resends-without-log-room", "NoEarlyFlush")]
+    [InlineData("replay-cut-short", "ReplayOverwritesNewer")]
+    [InlineData("successor-over-a-cut", "PredecessorIgnored")]
+    public void AScenarioFindsWhatItIsAbout(string scenario, string variant) =>
+        Assert.NotNull(WithVariant(variant, () => Scenarios.Find(scenario)!.Run(null)).Violation);
+
+    [Fact]
+    public void SeedsEndWell()
+    {
+        for (ulong seed = 1; seed <= 60; seed++)
+        {
+            Assert.Null(Run(seed).Violation);
+        }
+    }
+
+    [Fact]
+    public void ARunIsReplayedBitForBit()
+    {
+        for (ulong seed = 1; seed <= 5; seed++)
+        {
+            List<string> lines = [];
+            RunResult first = Run(seed);
+            RunResult second = SimulationRun.Run(seed, PlanOf(seed), lines.Add);
+            Assert.Equal(first with { Coverage = second.Coverage }, second);
+            Assert.NotEmpty(lines);
+        }
+    }
+
+    [Fact]
+    public void SeedsDiffer() => Assert.NotEqual(Run(1).TraceHash, Run(2).TraceHash);
+
+    [Theory]
+    [InlineData("HoldDroppedWithConnection")]
+    [InlineData("GrantBeforeDurable")]
+    [InlineData("AckBeforeDurable")]
+    [InlineData("CompletedTwice")]
+    [InlineData("FlushOneNode")]
+    [InlineData("SlotLeak")]
+    [InlineData("ReplyChecksumIgnored")]
+    public void ABrokenVariantIsFound(string variant) => Assert.NotNull(Variants.Run(variant, 20, HorizonMs).Violation);
+
+    [Fact]
+    public void AFailureIsShrunk()
+    {
+        ShrinkResult? result = WithVariant("AckBeforeDurable", () => Shrinker.Shrink(1, PlanOf, static _ => { }));
+        Assert.NotNull(result);
+        Assert.All(Enum.GetValues<Fault>(), fault => Assert.False(result.Plan.Has(fault)));
+        Assert.True(result.Plan.HorizonMs < HorizonMs);
+    }
+
+    [Fact]
+    public void AGoodSeedIsNotShrunk() => Assert.Null(Shrinker.Shrink(1, PlanOf, static _ => { }));
+
+    [Fact]
+    public void EveryVariantHasAName() => Assert.True(Variants.All.Count >= 30);
+
+    [Fact]
+    public void APlanTakesWhatItPrints()
+    {
+        Plan plan = new();
+        Assert.Null(plan.Set("Reset", "500"));
+        Assert.Null(plan.Set("Depth", "3"));
+        Assert.Null(plan.Set("Cache", "WriteThrough"));
+        Assert.True(plan.Has(Fault.Reset));
+        Assert.Equal(3, plan.Depth);
+        Assert.Contains("Reset 500", plan.ToString(), StringComparison.Ordinal);
+        Assert.NotNull(plan.Set("Nothing", "1"));
+        Assert.NotNull(plan.Set("Depth", "many"));
+    }
+
+    private static Plan PlanOf(ulong seed)
+    {
+        Plan plan = Plan.Of(seed);
+        plan.HorizonMs = HorizonMs;
+        return plan;
+    }
+
+    private static RunResult Run(ulong seed) => SimulationRun.Run(seed, PlanOf(seed));
+
+    private static T WithVariant<T>(string variant, Func<T> body)
+    {
+        Assert.True(Variants.TrySet(variant));
+        try
+        {
+            return body();
+        }
+        finally
+        {
+            Variants.TrySet("None");
+        }
+    }
+}
