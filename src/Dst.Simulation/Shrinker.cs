@@ -10,8 +10,8 @@ namespace Dst.Simulation;
 internal sealed record ShrinkResult(Plan Plan, RunResult Run, IReadOnlyList<string> Settings);
 
 /// <summary>
-/// Makes a failing run small: leaves out kinds of faults, then shrinks the workload, then the horizon, as long as it fails
-/// in any way. Each use of chance has a stream of its own, so what is left out does not shift the rest.
+/// Makes a failing run small: leaves out kinds of faults, then shrinks the workload, then the horizon, as long as it
+/// fails in any way. Each use of chance has a stream of its own, so what is left out does not shift the rest.
 /// </summary>
 internal static class Shrinker
 {

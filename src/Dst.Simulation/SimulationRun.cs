@@ -23,8 +23,8 @@ internal sealed record RunResult(
     ulong Seed, string? Violation, long Steps, long VirtualUs, ulong TraceHash, long Requests, Coverage Coverage);
 
 /// <summary>
-/// One run: servers, clients, network, faults until the horizon; then all is mended, everything must come to an end, and
-/// every block is read once more.
+/// One run: servers, clients, network, faults until the horizon; then all is mended, everything must come to an end,
+/// and every block is read once more.
 /// </summary>
 internal sealed class SimulationRun
 {

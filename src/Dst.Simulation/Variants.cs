@@ -27,7 +27,9 @@ internal static class Variants
         return known;
     }
 
-    /// <summary>Runs one variant: scenarios first, then seeds. Not while anything else of the core runs in this process.</summary>
+    /// <summary>
+    /// Runs one variant: scenarios first, then seeds. Not while anything else of the core runs in this process.
+    /// </summary>
     /// <param name="name">Which.</param>
     /// <param name="seedsMax">Its budget of seeds.</param>
     /// <param name="horizonMs">Virtual time of each.</param>

@@ -5,7 +5,9 @@ using Xunit;
 
 namespace Dst.Simulation.Tests;
 
-/// <summary>Scenarios, seeds, replay, shrinking and broken variants, as many as a minute holds; dst-sim runs them all.</summary>
+/// <summary>
+/// Scenarios, seeds, replay, shrinking and broken variants, as many as a minute holds; dst-sim runs them all.
+/// </summary>
 public sealed class SimulationTests
 {
     private const long HorizonMs = 60_000;

@@ -6,7 +6,9 @@ using Dst.Simulation.Clients;
 
 namespace Dst.Simulation.Checks;
 
-/// <summary>Names of the states and events that <see cref="Coverage"/> counts; every pair of them is expected to be met.</summary>
+/// <summary>
+/// Names of the states and events that <see cref="Coverage"/> counts; every pair of them is expected to be met.
+/// </summary>
 internal static class CoverageNames
 {
     /// <summary>States of a machine.</summary>

@@ -6,8 +6,8 @@ using Dst.Simulation.Network;
 namespace Dst.Simulation.Clients;
 
 /// <summary>
-/// One connection of a node: its RX and TX threads and its socket. RX reads straight into the buffer of the request that
-/// waits; TX copies from the request's buffer when the socket has room, so a buffer may be held by either (S-13).
+/// One connection of a node: its RX and TX threads and its socket. RX reads straight into the buffer of the request
+/// that waits; TX copies from the request's buffer when the socket has room, so a buffer may be held by either (S-13).
 /// </summary>
 internal sealed class Wire(World world, NodeDriver node, int number) : Actor(world, node.Process), IEndpoint
 {

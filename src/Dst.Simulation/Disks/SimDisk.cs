@@ -63,7 +63,8 @@ internal sealed class SimDisk : Actor
     public int FlushErrorsLeft { get; set; }
 
     /// <summary>
-    /// True while a request of another process is here: the kernel keeps the lock with them, nobody else gets it (S-09).
+    /// True while a request of another process is here: the kernel keeps the lock with them, nobody else gets it
+    /// (S-09).
     /// </summary>
     public bool IsLockedFor(SimProcess process)
     {
@@ -167,8 +168,8 @@ internal sealed class SimDisk : Actor
     }
 
     /// <summary>
-    /// Power is lost: requests vanish, each of their blocks done or not; what no flush covered is kept or lost, block by
-    /// block or in runs.
+    /// Power is lost: requests vanish, each of their blocks done or not; what no flush covered is kept or lost, block
+    /// by block or in runs.
     /// </summary>
     public void Cut()
     {
@@ -195,8 +196,8 @@ internal sealed class SimDisk : Actor
     }
 
     /// <summary>
-    /// What lies behind the disk loses power while its server lives on: the cache is lost, requests wait until the server
-    /// knows (S-23).
+    /// What lies behind the disk loses power while its server lives on: the cache is lost, requests wait until the
+    /// server knows (S-23).
     /// </summary>
     public void CutBehind()
     {

@@ -5,7 +5,9 @@ using Dst.Simulation.Servers;
 
 namespace Dst.Simulation.Plans;
 
-/// <summary>Brings the faults of a plan, each kind by a stream of chance of its own, each over before the horizon.</summary>
+/// <summary>
+/// Brings the faults of a plan, each kind by a stream of chance of its own, each over before the horizon.
+/// </summary>
 internal sealed class FaultInjector : Actor
 {
     private readonly SimServer[] _servers;

@@ -6,7 +6,9 @@ using Dst.Simulation.Engine;
 
 namespace Dst.Simulation.Plans;
 
-/// <summary>What a run looks like: sizes, workload, and which faults come how often. Drawn from the seed, then perhaps changed.</summary>
+/// <summary>
+/// What a run looks like: sizes, workload, and which faults come how often. Drawn from the seed, then perhaps changed.
+/// </summary>
 internal sealed class Plan
 {
     /// <summary>Bytes of a block of every device.</summary>
@@ -102,7 +104,9 @@ internal sealed class Plan
     /// <summary>Blocks that a cut keeps or loses together: 1 or 8.</summary>
     public int TearBlocks { get; set; } = 1;
 
-    /// <summary>A failed flush gives back the old data at once, as btrfs does; otherwise the new stays readable.</summary>
+    /// <summary>
+    /// A failed flush gives back the old data at once, as btrfs does; otherwise the new stays readable.
+    /// </summary>
     public bool RevertsOnFailure { get; set; }
 
     /// <summary>True when faults of a kind come.</summary>

@@ -119,7 +119,9 @@ internal sealed partial class SessionThread : Actor
         }
     }
 
-    /// <summary>Set by a scenario: what happens while an engine is stopped between its look at the epoch and the disk.</summary>
+    /// <summary>
+    /// Set by a scenario: what happens while an engine is stopped between its look at the epoch and the disk.
+    /// </summary>
     public Action<SimEngine>? Stopped { get; set; }
 
     /// <summary>An engine calls its lane now: it may be stopped in there (S-06).</summary>

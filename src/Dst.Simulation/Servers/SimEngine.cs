@@ -10,8 +10,8 @@ using Dst.Simulation.Plans;
 namespace Dst.Simulation.Servers;
 
 /// <summary>
-/// An engine thread of a server's export: live connections, their requests, the way to the disk and back. One flush of the
-/// export is with the disk at a time, and a failed one is answered only when its mark is durable (C-16, S-24).
+/// An engine thread of a server's export: live connections, their requests, the way to the disk and back. One flush of
+/// the export is with the disk at a time, and a failed one is answered only when its mark is durable (C-16, S-24).
 /// </summary>
 internal sealed class SimEngine : Actor, IDiskOwner
 {
