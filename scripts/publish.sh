@@ -10,7 +10,9 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$repository/scripts/lib/toolchain.sh"
 need_toolchain
 
-declare -A projects=([dst-target]=Dst.Target [dst-server]=Dst.Server [dstd]=Dst.Daemon [dstctl]=Dst.Cli [dst-sim]=Dst.Sim)
+declare -A projects=(
+    [dst-target]=Dst.Target [dst-server]=Dst.Server [dstd]=Dst.Daemon [dstctl]=Dst.Cli [dst-sim]=Dst.Sim
+)
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=(dst-target dst-server dstd dstctl)
 output="$repository/artifacts/bin"
