@@ -62,31 +62,51 @@ if ! $quick; then
 fi
 
 part "build"
-if ! dotnet build Dst.Ublk.sln --nologo -v quiet; then
+if ! dotnet build Dst.Ublk.sln --nologo -v quiet -p:UseSharedCompilation=true; then
     fail "build"
     echo "$passed passed, $failed failed, $skipped skipped"
     exit 1
 fi
 
-for project in tests/*.Tests; do
-    name=$(basename "$project")
-    part "$name"
-    log=$results/$name.log
-    timeout 900 "$project/bin/Debug/net10.0/$name" -noColor >"$log" 2>&1
-    status=$?
+# run_tests NAME…: runs test projects one after the other; leaves a log and a status of each.
+run_tests() {
+    local name
+    for name in "$@"; do
+        timeout 900 "tests/$name/bin/Debug/net10.0/$name" -noColor >"$results/$name.log" 2>&1
+        echo $? >"$results/$name.log.status"
+    done
+}
+
+# judge_tests NAME: adds up what run_tests left.
+judge_tests() {
+    local name=$1 log=$results/$1.log status total errors bad skip
+    status=$(cat "$log.status")
     # xunit's own summary: "NAME  Total: 17, Errors: 0, Failed: 1, Skipped: 0, Not Run: 0, Time: 3.571s"
     if summary=$(grep -E 'Total: [0-9]+, Errors: ' "$log" | tail -n 1); then
         read -r total errors bad skip < <(sed -E \
             's/.*Total: ([0-9]+), Errors: ([0-9]+), Failed: ([0-9]+), Skipped: ([0-9]+).*/\1 \2 \3 \4/' <<<"$summary")
         ((status == 0 || errors + bad > 0)) || errors=1
         passed=$((passed + total - bad - skip)) failed=$((failed + bad + errors)) skipped=$((skipped + skip))
-        echo "$((total - bad - skip)) passed, $((bad + errors)) failed, $skip skipped"
+        echo "$name: $((total - bad - skip)) passed, $((bad + errors)) failed, $skip skipped, ${summary##*Time: }"
         ((errors + bad == 0)) || grep -A 12 -E '\[FAIL\]|ERROR' "$log" | head -n 120
         grep -A 1 '\[SKIP\]' "$log" || true
     else
         fail "$name ended with status $status without a summary"
         tail -n 20 "$log"
     fi
+}
+
+# Two at a time: the sessions' tests wait as long as all others together.
+part "native tests"
+others=()
+for project in tests/*.Tests; do
+    [ "$project" = tests/Dst.Net.Tests ] || others+=("${project##*/}")
+done
+run_tests Dst.Net.Tests &
+run_tests "${others[@]}"
+wait
+for name in Dst.Net.Tests "${others[@]}"; do
+    judge_tests "$name"
 done
 
 run_suite() { # SUITE KERNEL
@@ -155,7 +175,7 @@ if ! $quick; then
         counts=(CYCLES=25 FIO_MIB=48 FS_MIB=64 REQUESTS=200000)
         vm_timeout=2000
         if $long; then
-            counts=(CYCLES=500 FIO_MIB=1024 FS_MIB=180 REQUESTS=2000000)
+            counts=(CYCLES=500 FIO_MIB=1024 FS_MIB=180 REQUESTS=2000000 TEST_LIMIT_S=7200)
             vm_timeout=14400
         fi
         echo "counts: ${counts[*]}"
