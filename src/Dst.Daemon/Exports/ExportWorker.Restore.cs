@@ -48,7 +48,8 @@ internal sealed partial class ExportWorker
         if (View.Record is not { Layout: not null } record)
         {
             string why = Stored?.Problem ?? "no record of it is kept";
-            return new($"{why}; the server (pid {session.Process.Pid}) goes on with it, --force ends that", Final: true);
+            return new(
+                $"{why}; the server (pid {session.Process.Pid}) goes on with it, --force ends that", Final: true);
         }
 
         if (record.Uuid != served.Uuid)
