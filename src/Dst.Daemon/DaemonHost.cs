@@ -8,9 +8,9 @@ using Dst.Daemon.Kernel;
 using Dst.Daemon.Logging;
 using Dst.Daemon.Objects;
 using Dst.Daemon.Store;
-using ILogger = Microsoft.Extensions.Logging.ILogger;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Serilog;
+using ILogger = Microsoft.Extensions.Logging.ILogger;
 
 namespace Dst.Daemon;
 

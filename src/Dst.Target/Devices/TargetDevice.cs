@@ -1,8 +1,8 @@
 using Dst.Control;
 using Dst.Core.Transactions;
 using Dst.Core.Volumes;
-using Dst.Hosting.Nodes;
 using Dst.Hosting;
+using Dst.Hosting.Nodes;
 using Dst.Interop;
 using Dst.IO.Measure;
 using Dst.IO.Processes;

@@ -1,7 +1,7 @@
 using Dst.Control;
+using Dst.Hosting.Status;
 using Dst.IO.Measure;
 using Dst.Net.Client;
-using Dst.Hosting.Status;
 using Dst.Target.Devices;
 
 namespace Dst.Target.Status;
