@@ -57,7 +57,7 @@ part "packages"
 need_toolchain || exit 1
 need_packages iproute2 util-linux e2fsprogs procps kmod libcap2-bin curl shellcheck || exit 1
 if ! $quick; then
-    need_packages xfsprogs btrfs-progs fio dmsetup udev || exit 1
+    need_packages xfsprogs btrfs-progs fio dmsetup udev nftables || exit 1
 fi
 
 part "build"
@@ -153,7 +153,7 @@ if ! $quick; then
         fi
         echo "counts: ${counts[*]}"
         # Both kernels at once: much of a suite is waiting.
-        suites=(devices safety host_restart)
+        suites=(devices safety network host_restart)
         rm -f "$results"/*.log.status
         part "in the VM on kernels ${kernels[*]}: ${suites[*]}"
         for kernel in "${kernels[@]}"; do
