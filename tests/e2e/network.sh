@@ -38,7 +38,7 @@ inside() { # N COMMAND…
 }
 
 start_host_daemon() { # N
-    inside "$1" dstd --run-dir "$f/$1/run" --state-dir "$f/$1/state" >>"$daemon_log" 2>&1 &
+    nsenter --net="/run/netns/dst-$1" dstd --run-dir "$f/$1/run" --state-dir "$f/$1/state" >>"$daemon_log" 2>&1 &
     echo $! >"$f/$1/dstd.pid"
     wait_until 20 at "$1" list
 }
@@ -153,6 +153,13 @@ start_remote_write() { # PATH: one block behind the first 32 MiB
     dd if=/dev/urandom of="$1" bs=4k count=1 seek=$((48 << 8)) oflag=direct conv=notrunc status=none 2>"$f/write.err" &
     writer=$!
 }
+# In this shell: a subshell has no children to wait for.
+ended_badly() { # PID
+    if wait "$1"; then
+        echo "process $1 ended well"
+        return 1
+    fi
+}
 still_waits() { sleep "$1" && kill -0 "$writer"; }
 
 test_daemons_killed_during_io() {
@@ -181,44 +188,72 @@ test_daemons_killed_during_io() {
     wait_until 10 gone "$server"
 }
 
-# What befalls the cable, one after the other, under one load.
-test_cables() {
-    modprobe -a sch_netem tcp_diag nf_tables
+# A device over a server and a local file, under load.
+loaded_device() {
     host 1
     start_daemon
     export_of 1 one --node "file:$f/one,size=64M"
-    local path before chain
     path=$(add d --node dst://10.70.1.2/one "file:$f/two,size=32M")
     start_load "$path" --size=80M
     sleep 1
-    # Pulled out.
+}
+end_loaded_device() {
+    wait_until 30 node_is d 0 live
+    end_load d
+    dstctl remove-device d
+    at 1 remove-export one
+}
+reconnects_exceed() { (($(node d 0 reconnects) > $1)); }
+
+test_cable_pulled_out() {
+    local path
+    loaded_device
     ip link set dst1 down
     sleep 10
     ip link set dst1 up
-    wait_until 30 node_is d 0 live
-    (($(node d 0 reconnects) >= 1))
-    # Silent in one direction, then in the other.
+    wait_until 30 reconnects_exceed 0
+    end_loaded_device
+}
+
+# No error, only silence: in one direction, then in the other.
+test_cable_silent() {
+    modprobe nf_tables
+    local path before chain
+    loaded_device
     for chain in input output; do
-        sleep 1
         before=$(node d 0 reconnects)
         inside 1 nft "add table inet t; add chain inet t c { type filter hook $chain priority 0; policy drop; }"
         sleep 8
         (! node_is d 0 live)
         inside 1 nft delete table inet t
+        wait_until 30 reconnects_exceed "$before"
         wait_until 30 node_is d 0 live
-        (($(node d 0 reconnects) > before))
+        sleep 1
     done
-    # Reset.
-    sleep 1
-    before=$(node d 0 reconnects)
-    ss -K dst 10.70.1.2 dport = 7003
-    wait_until 30 sh -c "[ \"\$(cat $DST_RUN_DIR/devices/d/nodes/0/reconnects)\" -gt $before ]"
-    wait_until 30 node_is d 0 live
-    before=$(node d 0 reconnects)
-    inside 1 ss -K src 10.70.1.2 sport = 7003
-    wait_until 30 sh -c "[ \"\$(cat $DST_RUN_DIR/devices/d/nodes/0/reconnects)\" -gt $before ]"
-    wait_until 30 node_is d 0 live
-    # Bad.
+    end_loaded_device
+}
+
+test_connections_reset() {
+    modprobe tcp_diag
+    local path i
+    loaded_device
+    for i in 0 2 4; do
+        ss -K dst 10.70.1.2 dport = 7003
+        wait_until 30 reconnects_exceed "$i"
+        wait_until 30 node_is d 0 live
+        sleep 0.5
+        inside 1 ss -K state established sport = 7003
+        wait_until 30 reconnects_exceed "$((i + 1))"
+        wait_until 30 node_is d 0 live
+        sleep 0.5
+    done
+    end_loaded_device
+}
+
+test_cable_bad() {
+    modprobe sch_netem
+    local path
+    loaded_device
     tc qdisc add dev dst1 root netem delay 5ms 2ms loss 5% reorder 10% duplicate 5% corrupt 2%
     inside 1 tc qdisc add dev cable root netem delay 5ms 2ms loss 5% reorder 10% duplicate 5% corrupt 2%
     sleep 10
@@ -226,10 +261,7 @@ test_cables() {
     sleep 5
     tc qdisc del dev dst1 root
     inside 1 tc qdisc del dev cable root
-    wait_until 30 node_is d 0 live
-    end_load d
-    dstctl remove-device d
-    at 1 remove-export one
+    end_loaded_device
 }
 
 test_server_stopped_for_a_while() {
@@ -312,13 +344,13 @@ test_operators() {
     start_remote_write "$path"
     still_waits 3
     dstctl fail-node d 1
-    (! wait "$writer")
-    cat "$f/write.err"
+    ended_badly "$writer"
+    grep 'severed' "$f/write.err"
     # Or its budget does.
     dstctl set-node d 1 retry-time=2s on-timeout=error
     start_remote_write "$path"
     wait_until 20 gone "$writer"
-    (! wait "$writer")
+    ended_badly "$writer"
     dstctl set-node d 1 retry-time=0 on-timeout=queue
     start_remote_write "$path"
     still_waits 4
