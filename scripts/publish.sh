@@ -10,7 +10,9 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$repository/scripts/lib/toolchain.sh"
 need_toolchain
 
-declare -A projects=([dst-target]=Dst.Target [dst-server]=Dst.Server [dstd]=Dst.Daemon [dstctl]=Dst.Cli [dst-sim]=Dst.Sim)
+declare -A projects=(
+    [dst-target]=Dst.Target [dst-server]=Dst.Server [dstd]=Dst.Daemon [dstctl]=Dst.Cli [dst-sim]=Dst.Sim
+)
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=(dst-target dst-server dstd dstctl)
 output="$repository/artifacts/bin"
@@ -21,7 +23,7 @@ for name in "${names[@]}"; do
     [ -n "$project" ] || { echo "publish.sh: no program is called $name; there are: ${!projects[*]}" >&2; exit 2; }
     echo "publish: $name"
     dotnet publish "$repository/src/$project" -c Release -r linux-x64 -o "$repository/artifacts/publish/$name" \
-        -v quiet --nologo
+        -v quiet --nologo -p:UseSharedCompilation=true
     install -m 755 "$repository/artifacts/publish/$name/$name" "$output/.$name.new"
     mv "$output/.$name.new" "$output/$name"
 done

@@ -6,10 +6,11 @@ using Dst.Daemon.Devices;
 using Dst.Daemon.Exports;
 using Dst.Daemon.Kernel;
 using Dst.Daemon.Logging;
+using Dst.Daemon.Objects;
 using Dst.Daemon.Store;
+using ILogger = Microsoft.Extensions.Logging.ILogger;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Serilog;
-using ILogger = Microsoft.Extensions.Logging.ILogger;
 
 namespace Dst.Daemon;
 

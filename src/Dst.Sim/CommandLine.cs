@@ -14,30 +14,83 @@ internal static class CommandLine
     private const int Bad = 1;
     private const int Usage = 2;
 
-    private static readonly Option<string> Seeds = new("--seeds") { Description = "Seeds A..B, both included.", DefaultValueFactory = _ => "1..100" };
-    private static readonly Option<double> Hours = new("--hours") { Description = "Virtual hours of each seed.", DefaultValueFactory = _ => 1.0 / 6 };
-    private static readonly Option<string[]> Settings = new("--set") { Description = "NAME=VALUE: changes the plan of every seed; a fault's value is the mean of its waits in ms.", AllowMultipleArgumentsPerToken = true };
-    private static readonly Option<string?> ScenarioName = new("--scenario") { Description = "A named scenario, or a file with NAME = VALUE lines." };
-    private static readonly Option<int> Jobs = new("--jobs") { Description = "Threads; each runs seeds of its own.", DefaultValueFactory = _ => Environment.ProcessorCount };
-    private static readonly Option<int> BudgetOfSeeds = new("--budget") { Description = "Seeds until a variant counts as survivor.", DefaultValueFactory = _ => 2_000 };
-    private static readonly Option<string?> VariantName = new("--variant") { Description = "Run with a broken variant of the core." };
-    private static readonly Option<bool> ShowCoverage = new("--coverage") { Description = "List pairs of state and event that were not reached." };
-    private static readonly Option<bool> ShowTrace = new("--trace") { Description = "Print one line per step." };
+    private static readonly Option<string> Seeds = new("--seeds")
+    {
+        Description = "Seeds A..B, both included.",
+        DefaultValueFactory = _ => "1..100",
+    };
+
+    private static readonly Option<double> Hours = new("--hours")
+    {
+        Description = "Virtual hours of each seed.",
+        DefaultValueFactory = _ => 1.0 / 6,
+    };
+
+    private static readonly Option<string[]> Settings = new("--set")
+    {
+        Description = "NAME=VALUE: changes the plan of every seed; a fault's value is the mean of its waits in ms.",
+        AllowMultipleArgumentsPerToken = true,
+    };
+
+    private static readonly Option<string?> ScenarioName = new("--scenario")
+    {
+        Description = "A named scenario, or a file with NAME = VALUE lines.",
+    };
+
+    private static readonly Option<int> Jobs = new("--jobs")
+    {
+        Description = "Threads; each runs seeds of its own.",
+        DefaultValueFactory = _ => Environment.ProcessorCount,
+    };
+
+    private static readonly Option<int> BudgetOfSeeds = new("--budget")
+    {
+        Description = "Seeds until a variant counts as survivor.",
+        DefaultValueFactory = _ => 2_000,
+    };
+
+    private static readonly Option<string?> VariantName = new("--variant")
+    {
+        Description = "Run with a broken variant of the core.",
+    };
+
+    private static readonly Option<bool> ShowCoverage = new("--coverage")
+    {
+        Description = "List pairs of state and event that were not reached.",
+    };
+
+    private static readonly Option<bool> ShowTrace = new("--trace")
+    {
+        Description = "Print one line per step.",
+    };
+
     private static readonly Argument<ulong> Seed = new("seed");
 
     /// <summary>Runs the command line.</summary>
     public static int Run(string[] args)
     {
         RootCommand root = new("Simulates DST: virtual time, faults, replay by seed.");
-        Command run = new("run", "Runs seeds, or a scenario.") { Seeds, Hours, Settings, ScenarioName, Jobs, VariantName, ShowCoverage, ShowTrace };
+        Command run = new("run", "Runs seeds, or a scenario.")
+        {
+            Seeds, Hours, Settings, ScenarioName, Jobs, VariantName, ShowCoverage, ShowTrace,
+        };
         run.SetAction(parsed => RunSeeds(parsed));
-        Command replay = new("replay", "Runs a seed twice and compares.") { Seed, Hours, Settings, VariantName, ShowTrace };
+        Command replay = new("replay", "Runs a seed twice and compares.")
+        {
+            Seed, Hours, Settings, VariantName, ShowTrace,
+        };
         replay.SetAction(parsed => Replay(parsed));
-        Command shrink = new("shrink", "Makes the plan of a failing seed as small as it can be.") { Seed, Hours, Settings, VariantName };
+        Command shrink = new("shrink", "Makes the plan of a failing seed as small as it can be.")
+        {
+            Seed, Hours, Settings, VariantName,
+        };
         shrink.SetAction(parsed => Shrink(parsed));
         Command scenarios = new("scenarios", "Runs every named scenario.") { VariantName, ShowTrace };
         scenarios.SetAction(parsed => RunScenarios(parsed));
-        Command variants = new("variants", "Runs every broken variant of the core until a seed finds it.") { BudgetOfSeeds, Hours, VariantName };
+        Command variants = new("variants", "Runs every broken variant of the core until a seed finds it.")
+        {
+            BudgetOfSeeds, Hours, VariantName,
+        };
         variants.SetAction(parsed => RunVariants(parsed));
         root.Subcommands.Add(run);
         root.Subcommands.Add(replay);
@@ -55,7 +108,10 @@ internal static class CommandLine
         }
 
         string[] ends = parsed.GetValue(Seeds)!.Split("..");
-        if (ends.Length != 2 || !ulong.TryParse(ends[0], out ulong from) || !ulong.TryParse(ends[1], out ulong to) || from > to)
+        if (ends.Length != 2
+            || !ulong.TryParse(ends[0], out ulong from)
+            || !ulong.TryParse(ends[1], out ulong to)
+            || from > to)
         {
             return Complain("--seeds needs A..B, for example 1..1000");
         }
@@ -74,7 +130,7 @@ internal static class CommandLine
 
         foreach (RunResult failed in batch.Failed)
         {
-            Console.WriteLine($"seed {failed.Seed}: step {failed.Steps} at {failed.VirtualUs / 1000} ms: {failed.Violation}");
+            PrintViolation(failed);
         }
 
         if (batch.Failed.Count > 0)
@@ -85,6 +141,9 @@ internal static class CommandLine
         Console.WriteLine(batch.Summary);
         return batch.Failed.Count == 0 ? Good : Bad;
     }
+
+    private static void PrintViolation(RunResult run) =>
+        Console.WriteLine($"seed {run.Seed}: step {run.Steps} at {run.VirtualUs / 1000} ms: {run.Violation}");
 
     /// <summary>The last steps of the first failing seed, one line each.</summary>
     private static void PrintTrace(Func<ulong, Plan> plans, ulong seed)
@@ -120,8 +179,10 @@ internal static class CommandLine
         RunResult second = SimulationRun.Run(seed, plans(seed));
         bool same = first.TraceHash == second.TraceHash && first.Steps == second.Steps;
         Console.WriteLine($"plan: {plans(seed)}");
-        Console.WriteLine($"seed {seed}: {first.Violation ?? "good"}; {first.Steps} steps, {first.VirtualUs / 1000} ms");
-        Console.WriteLine($"trace {first.TraceHash:x16} {(same ? "twice" : $"and {second.TraceHash:x16}: the run is not deterministic")}");
+        string end = first.Violation ?? "good";
+        string again = same ? "twice" : $"and {second.TraceHash:x16}: the run is not deterministic";
+        Console.WriteLine($"seed {seed}: {end}; {first.Steps} steps, {first.VirtualUs / 1000} ms");
+        Console.WriteLine($"trace {first.TraceHash:x16} {again}");
         return same && first.Violation is null ? Good : Bad;
     }
 
@@ -139,9 +200,10 @@ internal static class CommandLine
             return Complain($"seed {seed} does not fail");
         }
 
-        Console.WriteLine($"seed {seed}: step {result.Run.Steps} at {result.Run.VirtualUs / 1000} ms: {result.Run.Violation}");
+        PrintViolation(result.Run);
         Console.WriteLine($"plan: {result.Plan}");
-        Console.WriteLine($"again: dst-sim replay {seed} {string.Join(' ', result.Settings.Select(setting => "--set " + setting))}");
+        string sets = string.Join(' ', result.Settings.Select(setting => "--set " + setting));
+        Console.WriteLine($"again: dst-sim replay {seed} {sets}");
         return Good;
     }
 
@@ -165,7 +227,8 @@ internal static class CommandLine
     private static bool RunOne(Scenario scenario, bool trace)
     {
         RunResult result = scenario.Run(trace ? Console.WriteLine : null);
-        Console.WriteLine($"{(result.Violation is null ? "good" : "BAD ")} {scenario.Name}: {result.Violation ?? scenario.Story}");
+        string word = result.Violation is null ? "good" : "BAD ";
+        Console.WriteLine($"{word} {scenario.Name}: {result.Violation ?? scenario.Story}");
         return result.Violation is null;
     }
 
@@ -187,10 +250,12 @@ internal static class CommandLine
             survivors += result.Violation is null ? 1 : 0;
             found += result.Violation is null ? 0 : 1;
             string how = result.Violation is null ? "SURVIVES" : $"found by {result.Finder}";
-            Console.WriteLine($"{variant,-26} {how,-38} {result.Seeds,5} seeds {result.Steps,10} steps  {Short(result.Violation)}");
+            string what = Short(result.Violation);
+            Console.WriteLine($"{variant,-26} {how,-38} {result.Seeds,5} seeds {result.Steps,10} steps  {what}");
         }
 
-        Console.WriteLine($"{found} passed, {survivors} failed, 0 skipped ({found + survivors} broken variants, {watch.ElapsedMilliseconds} ms)");
+        string took = $"{found + survivors} broken variants, {watch.ElapsedMilliseconds} ms";
+        Console.WriteLine($"{found} passed, {survivors} failed, 0 skipped ({took})");
         return survivors == 0 ? Good : Bad;
     }
 
@@ -203,11 +268,13 @@ internal static class CommandLine
         {
             if (!File.Exists(file))
             {
-                Complain($"{file}: no such scenario and no such file; there are: {string.Join(", ", Scenarios.All.Select(item => item.Name))}");
+                string names = string.Join(", ", Scenarios.All.Select(item => item.Name));
+                Complain($"{file}: no such scenario and no such file; there are: {names}");
                 return null;
             }
 
-            settings.InsertRange(0, File.ReadAllLines(file).Select(line => line.Trim()).Where(line => line.Length > 0 && line[0] != '#'));
+            IEnumerable<string> lines = File.ReadAllLines(file).Select(line => line.Trim());
+            settings.InsertRange(0, lines.Where(line => line.Length > 0 && line[0] != '#'));
         }
 
         long horizonMs = (long)(parsed.GetValue(Hours) * 3_600_000);
@@ -290,7 +357,8 @@ internal sealed class Batch(Func<ulong, Plan> plans, bool trace)
         {
             long ms = long.Max(1, _watch.ElapsedMilliseconds);
             string hours = (_virtualUs / 3_600_000_000.0).ToString("0.0", CultureInfo.InvariantCulture);
-            return $"seeds {_span}: {_runs - Failed.Count} passed, {Failed.Count} failed, {hours} virtual hours, {_requests} requests, {_steps} steps in {ms / 1000} s, {_steps * 1000 / ms} steps/s";
+            return $"seeds {_span}: {_runs - Failed.Count} passed, {Failed.Count} failed, {hours} virtual hours, "
+                + $"{_requests} requests, {_steps} steps in {ms / 1000} s, {_steps * 1000 / ms} steps/s";
         }
     }
 

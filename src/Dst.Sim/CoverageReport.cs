@@ -33,7 +33,9 @@ internal static class CoverageReport
                     }
                 }
 
-                Console.WriteLine($"coverage {machine} {states[state]}: {met} of {met + missing.Count} met; not: {string.Join(", ", missing)}");
+                int pairs = met + missing.Count;
+                string rest = string.Join(", ", missing);
+                Console.WriteLine($"coverage {machine} {states[state]}: {met} of {pairs} met; not: {rest}");
             }
         }
     }

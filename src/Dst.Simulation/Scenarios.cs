@@ -61,7 +61,8 @@ internal sealed class Bed(SimulationRun run)
     public void For(long ms) => Run.RunFor(ms);
 
     /// <summary>Runs until something holds, within 100 virtual seconds.</summary>
-    public void Until(string what, Func<bool> holds) => World.Check(Run.RunUntil(holds, 100_000), $"it does not come to this: {what}");
+    public void Until(string what, Func<bool> holds) =>
+        World.Check(Run.RunUntil(holds, 100_000), $"it does not come to this: {what}");
 
     /// <summary>Gives the device a request.</summary>
     public void Submit(Operation operation, int block, int count, bool fua = false, int queue = 0)
@@ -91,29 +92,103 @@ internal static class Scenarios
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Scenario> All { get; } =
     [
-        new("ghost-write", "a write is stuck in the server's disk, its connection dies, newer writes follow (S-05)", WriteThrough, GhostWrite),
-        new("stopped-at-submission", "an engine thread is stopped between the look at the epoch and the disk, a newer session attaches (S-06)", WriteThrough, StoppedAtSubmission),
-        new("stale-attach", "an ATTACH sits in the network until a newer session stands (S-02)", WriteThrough, StaleAttach),
-        new("taken-over-client-returns", "a client stands still, is taken over, the new holder leaves, the old one wakes (S-02, S-04)", WriteBack, TakenOver),
-        new("death-with-disk-writes", "a server dies, its writes are still with the disk when its successor starts (S-09)", WriteThrough, DeathWithDiskWrites),
-        new("target-death-with-send-buffer", "a target dies, its send buffer drains on, its successor sends the same again (S-05, S-10)", WriteThrough, TargetDeath),
-        new("second-cut-during-replay", "power is lost, and lost again while the client replays (S-22)", WriteBack, SecondCut),
-        new("overlapping-changes", "two queues change the same blocks at once, then power is lost (S-21)", WriteBack, Overlapping),
-        new("fua-over-unflushed", "FUA and zeroes over unflushed data, then power is lost (S-21, C-04)", WriteBack, FuaOverUnflushed),
-        new("replay-cut-short", "FUA over unflushed data, power is lost, the target dies within the replay: FUA data stays (C-04)", WriteBack, ReplayCutShort),
-        new("budget-with-half-reply", "a budget is spent when half of a reply is read (S-13, S-15)", SmallSegments, HalfReply),
-        new("boot-id-of-an-export", "the disk behind an export loses writes, its server lives on (S-23)", WriteBack, DiskCut),
-        new("resends-without-log-room", "requests sent while a loss was not accepted need room in the log afterwards (S-21)", SmallLog, NoLogRoom),
-        new("read-beside-resent-change", "a change is done and seen, its answer and a read are lost with the server: the read waits for the resend (S-12)", TwoConnections, ReadBesideResend),
-        new("successor-over-a-cut", "a target dies with unflushed writes, power is lost: its successor's FLUSH must fail (S-23)", WriteBack, SuccessorOverCut),
+        new(
+            "ghost-write",
+            "a write is stuck in the server's disk, its connection dies, newer writes follow (S-05)",
+            WriteThrough,
+            GhostWrite),
+        new(
+            "stopped-at-submission",
+            "an engine thread is stopped between the look at the epoch and the disk, a newer session attaches (S-06)",
+            WriteThrough,
+            StoppedAtSubmission),
+        new(
+            "stale-attach",
+            "an ATTACH sits in the network until a newer session stands (S-02)",
+            WriteThrough,
+            StaleAttach),
+        new(
+            "taken-over-client-returns",
+            "a client stands still, is taken over, the new holder leaves, the old one wakes (S-02, S-04)",
+            WriteBack,
+            TakenOver),
+        new(
+            "death-with-disk-writes",
+            "a server dies, its writes are still with the disk when its successor starts (S-09)",
+            WriteThrough,
+            DeathWithDiskWrites),
+        new(
+            "target-death-with-send-buffer",
+            "a target dies, its send buffer drains on, its successor sends the same again (S-05, S-10)",
+            WriteThrough,
+            TargetDeath),
+        new(
+            "second-cut-during-replay",
+            "power is lost, and lost again while the client replays (S-22)",
+            WriteBack,
+            SecondCut),
+        new(
+            "overlapping-changes",
+            "two queues change the same blocks at once, then power is lost (S-21)",
+            WriteBack,
+            Overlapping),
+        new(
+            "fua-over-unflushed",
+            "FUA and zeroes over unflushed data, then power is lost (S-21, C-04)",
+            WriteBack,
+            FuaOverUnflushed),
+        new(
+            "replay-cut-short",
+            "FUA over unflushed data, power is lost, the target dies within the replay: FUA data stays (C-04)",
+            WriteBack,
+            ReplayCutShort),
+        new(
+            "budget-with-half-reply",
+            "a budget is spent when half of a reply is read (S-13, S-15)",
+            SmallSegments,
+            HalfReply),
+        new(
+            "boot-id-of-an-export",
+            "the disk behind an export loses writes, its server lives on (S-23)",
+            WriteBack,
+            DiskCut),
+        new(
+            "resends-without-log-room",
+            "requests sent while a loss was not accepted need room in the log afterwards (S-21)",
+            SmallLog,
+            NoLogRoom),
+        new(
+            "read-beside-resent-change",
+            "a change is done and seen, its answer and a read "
+                + "are lost with the server: the read waits for the resend (S-12)",
+            TwoConnections,
+            ReadBesideResend),
+        new(
+            "successor-over-a-cut",
+            "a target dies with unflushed writes, power is lost: its successor's FLUSH must fail (S-23)",
+            WriteBack,
+            SuccessorOverCut),
     ];
 
     /// <summary>A scenario by its name.</summary>
     public static Scenario? Find(string name) => All.FirstOrDefault(scenario => scenario.Name == name);
 
-    private static Plan WriteThrough() => new() { Cache = CacheMode.WriteThrough, Depth = 8, Slots = 16, ThinkUs = 1_000_000 };
+    private static Plan WriteThrough() => new()
+    {
+        Cache = CacheMode.WriteThrough,
+        Depth = 8,
+        Slots = 16,
+        ThinkUs = 1_000_000,
+    };
 
-    private static Plan WriteBack() => new() { Cache = CacheMode.WriteBack, Queues = 2, Depth = 8, Slots = 16, ThinkUs = 1_000_000 };
+    private static Plan WriteBack() => new()
+    {
+        Cache = CacheMode.WriteBack,
+        Queues = 2,
+        Depth = 8,
+        Slots = 16,
+        ThinkUs = 1_000_000,
+    };
 
     private static Plan SmallSegments() => new()
     {
@@ -183,7 +258,9 @@ internal static class Scenarios
             live.Stopped = null;
             link.Reset();
             bed.Run.World.RunWhileStopped(engine, 3_000);
-            World.Check(bed.Node.Phase == ClientNodePhase.Draining, "ATTACH_OK came while a request was between the check and the disk");
+            World.Check(
+                bed.Node.Phase == ClientNodePhase.Draining,
+                "ATTACH_OK came while a request was between the check and the disk");
         };
         bed.Submit(Operation.Write, 8, 4);
         bed.Idle();
@@ -203,7 +280,9 @@ internal static class Scenarios
         World.Check(old.OnTheWay > 0, "the old ATTACH has gone already");
         bed.Do(Operation.Write, 8, 4);
         bed.For(20_000);
-        World.Check(bed.Node.Phase == ClientNodePhase.Live && bed.Node.Epoch == epoch, "the old ATTACH has ended the newer session");
+        World.Check(
+            bed.Node.Phase == ClientNodePhase.Live && bed.Node.Epoch == epoch,
+            "the old ATTACH has ended the newer session");
     }
 
     private static void TakenOver(Bed bed)
@@ -342,7 +421,9 @@ internal static class Scenarios
         bed.Do(Operation.Write, 8, 8);
         bed.Client.CrashTarget();
         bed.Server.Crash(power: true);
-        bed.Until("the device serves", () => bed.Client.Target!.Process.Alive && bed.Node.Phase == ClientNodePhase.Live);
+        bed.Until(
+            "the device serves",
+            () => bed.Client.Target!.Process.Alive && bed.Node.Phase == ClientNodePhase.Live);
         World.Check(bed.Do(Operation.Flush, 0, 0) != DstStatus.Ok, "FLUSH says ok over lost data");
     }
 }

@@ -20,8 +20,8 @@ internal static class Shrinker
         (nameof(Plan.Reader), 0), (nameof(Plan.Nodes), 1), (nameof(Plan.Queues), 1), (nameof(Plan.Connections), 1),
         (nameof(Plan.Depth), 1), (nameof(Plan.Depth), 2), (nameof(Plan.Engines), 1), (nameof(Plan.SegmentBytes), 65536),
         (nameof(Plan.SocketBytes), 65536), (nameof(Plan.CreditBytes), 1 << 20), (nameof(Plan.HotShare), 0),
-        (nameof(Plan.NodeBlocks), 32), (nameof(Plan.FuaShare), 0), (nameof(Plan.ReadShare), 0), (nameof(Plan.LatencyUs), 50),
-        (nameof(Plan.DiskUs), 50), (nameof(Plan.ThinkUs), 500_000),
+        (nameof(Plan.NodeBlocks), 32), (nameof(Plan.FuaShare), 0), (nameof(Plan.ReadShare), 0),
+        (nameof(Plan.LatencyUs), 50), (nameof(Plan.DiskUs), 50), (nameof(Plan.ThinkUs), 500_000),
     ];
 
     /// <summary>Shrinks a seed's plan.</summary>
@@ -48,17 +48,20 @@ internal static class Shrinker
 
         foreach ((string name, long value) in Smaller)
         {
-            best = Keep(seed, plans, settings, string.Create(CultureInfo.InvariantCulture, $"{name}={value}"), best, tell);
+            best = Keep(seed, plans, settings, Setting(name, value), best, tell);
         }
 
         // Events after the failure do not matter, but healing begins at the horizon.
         for (long ms = plans(seed).HorizonMs / 2; ms > 1_000; ms /= 2)
         {
-            best = Keep(seed, plans, settings, string.Create(CultureInfo.InvariantCulture, $"{nameof(Plan.HorizonMs)}={ms}"), best, tell);
+            best = Keep(seed, plans, settings, Setting(nameof(Plan.HorizonMs), ms), best, tell);
         }
 
         return new ShrinkResult(PlanOf(seed, plans, settings), best, settings);
     }
+
+    private static string Setting(string name, long value) =>
+        string.Create(CultureInfo.InvariantCulture, $"{name}={value}");
 
     private static RunResult Keep(
         ulong seed, Func<ulong, Plan> plans, List<string> settings, string setting, RunResult best, Action<string> tell)

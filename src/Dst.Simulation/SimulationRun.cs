@@ -99,8 +99,11 @@ internal sealed class SimulationRun
         {
             violation = broken.Message;
         }
-        catch (Exception error) when (error is InvalidOperationException or IndexOutOfRangeException or NullReferenceException
-            or ArgumentException or KeyNotFoundException)
+        catch (Exception error) when (error is InvalidOperationException
+            or IndexOutOfRangeException
+            or NullReferenceException
+            or ArgumentException
+            or KeyNotFoundException)
         {
             violation = $"{error.GetType().Name}: {error.Message} {error.StackTrace?.Split('\n')[0].Trim()}";
         }
@@ -110,7 +113,14 @@ internal sealed class SimulationRun
             World.Note($"VIOLATION {violation}");
         }
 
-        return new RunResult(World.Seed, violation, World.Steps, World.NowUs, World.TraceHash, Requests, World.Coverage);
+        return new RunResult(
+            World.Seed,
+            violation,
+            World.Steps,
+            World.NowUs,
+            World.TraceHash,
+            Requests,
+            World.Coverage);
     }
 
     /// <summary>Starts servers and the first client.</summary>
@@ -237,7 +247,8 @@ internal sealed class SimulationRun
 
     private static bool IsServing(Host host)
     {
-        if (host.Kernel is null || host.HasFailed || host.IsRemoving || host.Target is not { Process.Alive: true } target)
+        bool gone = host.Kernel is null || host.HasFailed || host.IsRemoving;
+        if (gone || host.Target is not { Process.Alive: true } target)
         {
             return false;
         }
@@ -301,6 +312,8 @@ internal sealed class SimulationRun
         return true;
     }
 
+    private static string Describe(ClientNode node) => $"{node.Phase}/{node.LastEnd}/{node.LastRefusal}";
+
     private string Describe()
     {
         List<string> parts = [];
@@ -308,8 +321,10 @@ internal sealed class SimulationRun
         {
             if (host.Kernel is not null)
             {
-                IEnumerable<string> nodes = host.Target?.Nodes.Select(node => $"{node.Node.Phase}/{node.Node.LastEnd}/{node.Node.LastRefusal}") ?? [];
-                parts.Add($"{host.Name} {host.Kernel.InFlight} requests, target {(host.Target?.Process.Alive == true ? "lives" : "dead")}, {string.Join(' ', nodes)}");
+                NodeDriver[] drivers = host.Target?.Nodes ?? [];
+                string nodes = string.Join(' ', drivers.Select(driver => Describe(driver.Node)));
+                string target = host.Target?.Process.Alive == true ? "lives" : "dead";
+                parts.Add($"{host.Name} {host.Kernel.InFlight} requests, target {target}, {nodes}");
             }
         }
 
@@ -346,7 +361,9 @@ internal sealed class SimulationRun
             }
         }
 
-        World.Check(flushed, $"{host.Name}: the last flush ends with {kernel.LastStatus}, whatever operators accept: {Describe()}");
+        World.Check(
+            flushed,
+            $"{host.Name}: the last flush ends with {kernel.LastStatus}, whatever operators accept: {Describe()}");
         int blocks = World.Plan.NodeBlocks * host.Servers.Length;
         int step = World.Plan.RequestBlocks;
         for (int block = 0; block < blocks; block += step)
@@ -358,7 +375,9 @@ internal sealed class SimulationRun
                 return;
             }
 
-            World.Check(ended && kernel.LastStatus == DstStatus.Ok, $"{host.Name}: block {block} cannot be read: {kernel.LastStatus}");
+            World.Check(
+                ended && kernel.LastStatus == DstStatus.Ok,
+                $"{host.Name}: block {block} cannot be read: {kernel.LastStatus}");
         }
     }
 

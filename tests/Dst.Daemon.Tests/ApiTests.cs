@@ -70,7 +70,8 @@ public sealed class ApiTests
             new UnixDomainSocketEndPoint(bed.Options.Run.DaemonSocket), TestContext.Current.CancellationToken);
         socket.ReceiveTimeout = 20000;
         socket.Send(Encoding.ASCII.GetBytes($"POST /v1/devices HTTP/1.1\r\nHost: dstd\r\n{header}\r\n\r\n"));
-        byte[] chunk = [.. "10000\r\n"u8, .. new byte[0x10000], .. "\r\n"u8];
+        // White space: nothing a reader of JSON could refuse before the limit is reached.
+        byte[] chunk = [.. "10000\r\n"u8, .. Enumerable.Repeat((byte)' ', 0x10000), .. "\r\n"u8];
         long sent = 0;
         try
         {

@@ -9,7 +9,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/dst-e2e.XXXXXX")
 export DST_RUN_DIR=/run/dst
 state=$work/state
 passed=0 failed=0 skipped=0
-test_limit_s=${TEST_LIMIT_S:-300}
+test_limit_s=${TEST_LIMIT_S:-600}
 daemon_pid=
 daemon_log=$work/dstd.log
 

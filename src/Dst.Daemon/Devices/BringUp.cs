@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Dst.Control;
+using Dst.Daemon.Objects;
 
 namespace Dst.Daemon.Devices;
 

@@ -7,32 +7,14 @@ namespace Dst.Daemon.Devices;
 /// <content>The beginning of a device: from a stored record to a live target, or back to nothing.</content>
 internal sealed partial class DeviceWorker
 {
-    private async Task CreateAsync(DeviceRecord record, CreationWishes wishes)
+    private async Task CreateAsync(DeviceRecord record, CreationWishes wishes, CancellationToken cancel)
     {
-        await _gate.EnterAsync(DeviceState.Creating, Timeout.InfiniteTimeSpan);
-        try
+        BringUpResult result = await BringUpAsync(record, wishes, cancel);
+        if (result.Error is { } error)
         {
-            try
-            {
-                Save(record);
-            }
-            catch (ControlException)
-            {
-                Vanish();
-                throw;
-            }
-
-            BringUpResult result = await BringUpAsync(record, wishes, _cancel.Token);
-            if (result.Error is { } error)
-            {
-                _services.Log.CreationFailed(Name, error.Message);
-                RollBack(error, result.Unclean);
-                throw new ControlException(error.Code, error.Message);
-            }
-        }
-        finally
-        {
-            _gate.Leave();
+            _services.Log.CreationFailed(Name, error.Message);
+            RollBack(error, result.Unclean);
+            throw new ControlException(error.Code, error.Message);
         }
     }
 
@@ -67,28 +49,5 @@ internal sealed partial class DeviceWorker
         {
             _services.Log.DeviceWarning(Name, e.Message);
         }
-    }
-
-    private void RollBack(ControlError error, ControlError? unclean)
-    {
-        if (unclean is null)
-        {
-            try
-            {
-                DropRecord();
-                Vanish();
-                return;
-            }
-            catch (ControlException e)
-            {
-                unclean = e.Error;
-            }
-        }
-
-        Show(view => view with
-        {
-            State = DeviceState.Failed,
-            Reason = $"creation failed ({error.Message}) and is not undone ({unclean.Message}); remove it",
-        });
     }
 }

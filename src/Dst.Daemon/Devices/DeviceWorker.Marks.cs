@@ -8,20 +8,20 @@ internal sealed partial class DeviceWorker
 {
     private async Task ClearLiveAsync(TargetSession session, int? nodeIndex)
     {
-        await session.ReconnectAsync(_lifetime);
+        await session.ReconnectAsync(Lifetime);
         TargetRequest request = new()
         {
             RequestId = 0,
             Command = TargetProtocol.TargetCommand.ClearError,
             NodeIndex = nodeIndex,
         };
-        await session.AskAsync(request, "clearing errors of", _services.Timing.Start, _lifetime);
+        await session.AskAsync(request, "clearing errors of", _services.Timing.Start, Lifetime);
     }
 
     // Only while no target serves the device, for a target alone may touch the marks while it lives.
     private async Task ClearDeadAsync(int? nodeIndex)
     {
-        if (_view.Record?.Geometry is not { } geometry)
+        if (View.Record?.Geometry is not { } geometry)
         {
             throw new ControlException(
                 ControlErrorCode.Failure,
@@ -36,7 +36,7 @@ internal sealed partial class DeviceWorker
         }
 
         using TargetConnection? stranger = await TargetConnection.OpenAsync(
-            _services.Options.Run.TargetSocket(Name), _services.Timing.Hello, static _ => { }, _lifetime);
+            _services.Options.Run.TargetSocket(Name), _services.Timing.Hello, static _ => { }, Lifetime);
         if (stranger is not null)
         {
             throw new ControlException(

@@ -14,17 +14,17 @@ internal sealed partial class DeviceWorker
     /// <exception cref="ControlException">Why it was not done.</exception>
     public async Task OrderNodeAsync(int nodeIndex, string order, NodeSettings? settings)
     {
-        if (_view.Record?.Geometry is { } geometry && nodeIndex >= geometry.Nodes.Count)
+        if (View.Record?.Geometry is { } geometry && nodeIndex >= geometry.Nodes.Count)
         {
             throw new ControlException(
                 ControlErrorCode.NotFound,
                 $"device {Name} has no node {nodeIndex}; it has {geometry.Nodes.Count}, from 0");
         }
 
-        if (_session is not { } session)
+        if (Session is not { } session)
         {
             throw new ControlException(
-                ControlErrorCode.Failure, $"device {Name} is not live ({_view.Reason ?? _view.State})");
+                ControlErrorCode.Failure, $"device {Name} is not live ({View.Reason ?? View.State})");
         }
 
         TargetRequest request = new()
@@ -38,7 +38,7 @@ internal sealed partial class DeviceWorker
         try
         {
             string doing = $"telling {order} to node {nodeIndex} of";
-            await session.AskAsync(request, doing, _services.Timing.Hello, _lifetime);
+            await session.AskAsync(request, doing, _services.Timing.Hello, Lifetime);
         }
         catch (TimeoutException e)
         {

@@ -1,22 +1,24 @@
 using Dst.Control;
 using Dst.Daemon.Kernel;
 using Dst.Daemon.Logging;
+using Dst.Daemon.Objects;
 
 namespace Dst.Daemon.Devices;
 
 /// <content>The end of a device: live, dead, or served by a target that could not be adopted.</content>
 internal sealed partial class DeviceWorker
 {
-    private async Task<RemovalReport> RemoveLiveAsync(TargetSession session, bool force, TimeSpan timeout)
+    /// <inheritdoc/>
+    protected override async Task<RemovalReport> RemoveLiveAsync(TargetSession session, bool force, TimeSpan timeout)
     {
-        DeviceView before = _view;
+        DeviceView before = View;
         int ublkId = before.UblkId ?? throw new ControlException(
             ControlErrorCode.Failure, $"device {Name} has no number");
         Removal removal = new(
             _services, session, Name, ublkId, before.BlockDevice ?? BlockDevice.PathOf(ublkId), timeout);
         DeviceHold? hold = force
             ? await removal.SecureByForceAsync()
-            : await removal.SecureAsync(_lifetime);
+            : await removal.SecureAsync(Lifetime);
         await using (hold)
         {
             bool gone = await StopAsync(session, removal, hold, force);
@@ -40,15 +42,15 @@ internal sealed partial class DeviceWorker
 
     private async Task<bool> StopAsync(TargetSession session, Removal removal, DeviceHold? hold, bool force)
     {
-        DeviceView before = _view;
+        DeviceView before = View;
         DeviceRecord record = before.Record!;
         bool marked = false;
         try
         {
-            await session.ReconnectAsync(_lifetime);
+            await session.ReconnectAsync(Lifetime);
             Save(record with { Removing = true });
             marked = true;
-            Show(view => view with { State = DeviceState.Stopping });
+            Show(view => view with { State = ObjectState.Stopping });
             return await removal.StopAsync(hold, force);
         }
         catch (ControlException) when (!force)
@@ -78,27 +80,28 @@ internal sealed partial class DeviceWorker
         }
 
         session.Dispose();
-        _session = null;
+        Session = null;
         ControlError? left = await _services.Leftovers.ClearAsync(
-            Name, ublkId, ended: true, _services.Timing.Release, _lifetime);
+            Name, ublkId, ended: true, _services.Timing.Release, Lifetime);
         if (left is not null)
         {
             string how = $"stopped, but {left.Message}; remove it again";
-            Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = how });
+            Show(old => new DeviceView(ObjectState.Failed, old.Record) { Reason = how });
             throw new ControlException(left.Code, $"device {Name} is {how}");
         }
 
         Forget();
     }
 
-    private async Task<RemovalReport> RemoveDeadAsync(bool force)
+    /// <inheritdoc/>
+    protected override async Task<RemovalReport> RemoveDeadAsync(bool force, TimeSpan timeout)
     {
-        if (_stored is { Untouchable: true, Problem: { } untouchable })
+        if (Stored is { Untouchable: true, Problem: { } untouchable })
         {
             throw new ControlException(ControlErrorCode.Failure, $"device {Name} is not removed: {untouchable}");
         }
 
-        if (_stored is { Record: null, Problem: { } problem } && !force)
+        if (Stored is { Record: null, Problem: { } problem } && !force)
         {
             throw new ControlException(
                 ControlErrorCode.Failure, $"device {Name} is not removed: {problem}; --force removes it all the same");
@@ -107,7 +110,7 @@ internal sealed partial class DeviceWorker
         List<string> notes = [];
         await StopStrangerAsync(force, notes);
         ControlError? left = await _services.Leftovers.ClearAsync(
-            Name, _view.UblkId, ended: true, _services.Timing.Release, _lifetime);
+            Name, View.UblkId, ended: true, _services.Timing.Release, Lifetime);
         if (left is { Code: not ControlErrorCode.Busy })
         {
             throw new ControlException(left.Code, $"device {Name} is not removed: {left.Message}; remove it again");
@@ -126,7 +129,7 @@ internal sealed partial class DeviceWorker
     private async Task StopStrangerAsync(bool force, List<string> notes)
     {
         using TargetConnection? connection = await TargetConnection.OpenAsync(
-            _services.Options.Run.TargetSocket(Name), _services.Timing.Hello, static _ => { }, _lifetime);
+            _services.Options.Run.TargetSocket(Name), _services.Timing.Hello, static _ => { }, Lifetime);
         if (connection is null)
         {
             return;
@@ -144,7 +147,7 @@ internal sealed partial class DeviceWorker
         TargetRequest stop = new() { RequestId = 0, Command = TargetProtocol.TargetCommand.Stop, FailPending = true };
         try
         {
-            await session.AskAsync(stop, "stopping", _services.Timing.StopGrace, _lifetime);
+            await session.AskAsync(stop, "stopping", _services.Timing.StopGrace, Lifetime);
         }
         catch (Exception e) when (e is ControlException or TimeoutException)
         {

@@ -1,6 +1,7 @@
 using Dst.Control;
 using Dst.Daemon.Kernel;
 using Dst.Daemon.Logging;
+using Dst.Daemon.Objects;
 using Dst.Daemon.Store;
 
 namespace Dst.Daemon.Devices;
@@ -8,105 +9,36 @@ namespace Dst.Daemon.Devices;
 /// <content>What an earlier daemon left: adopted, brought back, rolled back or ended.</content>
 internal sealed partial class DeviceWorker
 {
-    private async Task RestoreLoopAsync(StoredRecord<DeviceRecord> stored, CancellationToken cancel)
+    /// <inheritdoc/>
+    protected override async Task<RestoreOutcome> RestoreOnceAsync(
+        StoredRecord<DeviceRecord> stored, CancellationToken cancel)
     {
-        TimeSpan pause = _services.Timing.RetryFirst;
-        string lastReason = "";
-        try
+        if (await FindRunningAsync(cancel) is { } found)
         {
-            while (true)
-            {
-                await _gate.EnterAsync(DeviceState.Starting, Timeout.InfiniteTimeSpan);
-                RestoreOutcome outcome;
-                try
-                {
-                    outcome = await RestoreOnceAsync(stored, cancel);
-                }
-                finally
-                {
-                    _gate.Leave();
-                }
-
-                if (outcome.Reason is null)
-                {
-                    return;
-                }
-
-                string again = outcome.Final ? "" : $"; tried again every {pause.TotalSeconds:0.#} s";
-                if (!string.Equals(lastReason, outcome.Reason, StringComparison.Ordinal))
-                {
-                    _services.Log.DeviceFailed(Name, outcome.Reason);
-                    lastReason = outcome.Reason;
-                }
-
-                Show(view => view with
-                {
-                    State = DeviceState.Failed,
-                    Reason = outcome.Reason + again,
-                    Pid = outcome.Pid,
-                });
-                if (outcome.Final)
-                {
-                    return;
-                }
-
-                await Task.Delay(pause, cancel);
-                pause = pause * 2 < _services.Timing.RetryLongest ? pause * 2 : _services.Timing.RetryLongest;
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // Removed, or the daemon ends; a target that was not live yet undoes itself.
-        }
-    }
-
-    private async Task<RestoreOutcome> RestoreOnceAsync(StoredRecord<DeviceRecord> stored, CancellationToken cancel)
-    {
-        cancel.ThrowIfCancellationRequested();
-        if (_gone || _session is not null)
-        {
-            // What had the device meanwhile has ended it, or made it live.
-            return new(null);
+            return found;
         }
 
-        try
+        DeviceRecord? record = View.Record;
+        if (record is null && stored.Problem is { } problem)
         {
-            if (await FindRunningAsync(cancel) is { } found)
-            {
-                return found;
-            }
-
-            DeviceRecord? record = _view.Record;
-            if (record is null && stored.Problem is { } problem)
-            {
-                return new(problem, Final: true);
-            }
-
-            ControlError? left = await _services.Leftovers.ClearAsync(
-                Name, _view.UblkId, ended: false, TimeSpan.Zero, cancel);
-            if (left is not null && !(record is { IsHalfMade: true } && left.Code == ControlErrorCode.Busy))
-            {
-                return new(left.Message);
-            }
-
-            if (record is { IsHalfMade: true, Removing: false } && stored.Warning is { } warning)
-            {
-                return new($"{warning}, and that one is not complete; remove the device and add it again", Final: true);
-            }
-
-            return record is null or { Removing: true } or { IsHalfMade: true }
-                ? EndUnfinished(record)
-                : new((await BringUpAsync(record, CreationWishes.None, cancel)).Error?.Message);
+            return new(problem, Final: true);
         }
-        catch (ControlException e)
+
+        ControlError? left = await _services.Leftovers.ClearAsync(
+            Name, View.UblkId, ended: false, TimeSpan.Zero, cancel);
+        if (left is not null && !(record is { IsHalfMade: true } && left.Code == ControlErrorCode.Busy))
         {
-            return new(e.Message);
+            return new(left.Message);
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+
+        if (record is { IsHalfMade: true, Removing: false } && stored.Warning is { } warning)
         {
-            // Whatever it was, a device that nobody tries again would show "starting" for ever.
-            return new($"device {Name} is not brought back: {e.Message.ReplaceLineEndings(" ")}");
+            return new($"{warning}, and that one is not complete; remove the device and add it again", Final: true);
         }
+
+        return record is null or { Removing: true } or { IsHalfMade: true }
+            ? EndUnfinished(record)
+            : new((await BringUpAsync(record, CreationWishes.None, cancel)).Error?.Message);
     }
 
     // D-02: what an earlier daemon left half made is rolled back, what it left half removed is ended.
@@ -153,9 +85,9 @@ internal sealed partial class DeviceWorker
             return new(problem, Pid: process.Pid);
         }
 
-        if (connection.Hello is { State: DeviceState.Live, Geometry: { } geometry })
+        if (connection.Hello is { State: ObjectState.Live, Geometry: { } geometry })
         {
-            if (_view.Record is { } record)
+            if (View.Record is { } record)
             {
                 try
                 {
@@ -170,11 +102,11 @@ internal sealed partial class DeviceWorker
             }
 
             connection.Dispose();
-            string why = _stored?.Problem ?? "no record of it is kept";
+            string why = Stored?.Problem ?? "no record of it is kept";
             return new($"{why}; its target (pid {process.Pid}) goes on, --force ends it", Pid: process.Pid);
         }
 
-        bool stopping = string.Equals(connection.Hello.State, DeviceState.Stopping, StringComparison.Ordinal);
+        bool stopping = string.Equals(connection.Hello.State, ObjectState.Stopping, StringComparison.Ordinal);
         Task<bool> end = stopping
             ? process.WaitAsync(_services.Timing.ProcessEnd)
             : process.EndWithinAsync(_services.Timing.ProcessEnd, Name, _services.Log);
@@ -186,7 +118,7 @@ internal sealed partial class DeviceWorker
     {
         DeviceRecord adopted =
             record with { Geometry = record.Geometry ?? geometry, Removing = false, Starting = false };
-        if (record.IsHalfMade || record.Removing || _stored?.Warning is not null)
+        if (record.IsHalfMade || record.Removing || Stored?.Warning is not null)
         {
             Save(adopted);
             Save(adopted);
@@ -195,10 +127,4 @@ internal sealed partial class DeviceWorker
         GoLive(session, adopted, BlockDevice.PathOf(geometry.UblkId));
         _services.Log.DeviceAdopted(Name, session.Process.Pid);
     }
-
-    /// <summary>How one try to bring a device back ended.</summary>
-    /// <param name="Reason">Null when there is nothing left to do.</param>
-    /// <param name="Final">Trying again cannot help.</param>
-    /// <param name="Pid">The process that is in the way.</param>
-    private sealed record RestoreOutcome(string? Reason, bool Final = false, int? Pid = null);
 }

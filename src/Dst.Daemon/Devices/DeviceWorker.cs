@@ -1,7 +1,7 @@
 using Dst.Control;
 using Dst.Daemon.Kernel;
 using Dst.Daemon.Logging;
-using Dst.Daemon.Store;
+using Dst.Daemon.Objects;
 
 namespace Dst.Daemon.Devices;
 
@@ -9,134 +9,51 @@ namespace Dst.Daemon.Devices;
 /// Everything that is done to one device, one operation at a time; a stuck one blocks no other device and no status
 /// (D-09). Any thread may call; a second operation is refused as busy.
 /// </summary>
-internal sealed partial class DeviceWorker : IDisposable
+internal sealed partial class DeviceWorker : ObjectWorker<DeviceView, DeviceRecord, TargetSession>, IDisposable
 {
     private readonly DeviceServices _services;
-    private readonly Action<DeviceWorker> _onGone;
     private readonly Func<DeviceWorker, int, ControlError?> _claimId;
-    private readonly OperationGate _gate;
-    private CancellationTokenSource _cancel;
-    private readonly CancellationToken _lifetime;
     private readonly QueueAttributes _attributes;
-    private readonly Lock _viewLock = new();
-    private volatile DeviceView _view;
-    private TargetSession? _session;
-    private StoredRecord<DeviceRecord>? _stored;
-    private volatile bool _gone;
 
     /// <summary>Makes a worker that does nothing yet.</summary>
     /// <param name="services">What it works with.</param>
     /// <param name="name">Name of the device.</param>
     /// <param name="view">What it shows at first.</param>
-    /// <param name="onGone">Called once when the device exists no more.</param>
+    /// <param name="onGone">Called once, with the name, when the device exists no more.</param>
     /// <param name="claimId">Answers why a number cannot be this device's, null when it can.</param>
     /// <param name="lifetime">Ends with the daemon.</param>
     public DeviceWorker(
         DeviceServices services,
         string name,
         DeviceView view,
-        Action<DeviceWorker> onGone,
+        Action<string> onGone,
         Func<DeviceWorker, int, ControlError?> claimId,
         CancellationToken lifetime)
+        : base(NameSpace.Device, name, view, services.Store, services.Timing, onGone, lifetime)
     {
         _services = services;
-        Name = name;
-        _gate = new OperationGate($"device {name}", services.Timing);
-        _view = view;
-        _onGone = onGone;
         _claimId = claimId;
-        _lifetime = lifetime;
-        _cancel = CancellationTokenSource.CreateLinkedTokenSource(lifetime);
         _attributes = new QueueAttributes(services.Helpers, services.Options);
     }
 
-    /// <summary>Name of the device.</summary>
-    public string Name { get; }
-
-    /// <summary>What the device shows now; never waits.</summary>
-    public DeviceView View => _view;
-
-    /// <summary>The creation or the restore, which outlives the call that began it.</summary>
-    public Task Work { get; private set; } = Task.CompletedTask;
-
-    /// <summary>Begins the creation; its outcome is that of <see cref="Work"/>.</summary>
+    /// <summary>Begins the creation.</summary>
     public void Create(DeviceRecord record, CreationWishes wishes) =>
-        Work = Task.Run(() => CreateAsync(record, wishes));
-
-    /// <summary>Begins adoption or restore from what was found at start, tried again for as long as it takes.</summary>
-    public void Restore(StoredRecord<DeviceRecord> stored)
-    {
-        _stored = stored;
-        CancellationToken cancel = _cancel.Token;
-        Work = Task.Run(() => RestoreLoopAsync(stored, cancel));
-    }
+        Create(record, cancel => CreateAsync(record, wishes, cancel));
 
     /// <summary>The write cache mode of the kernel device; waits a moment at most.</summary>
     public Task<string?> WriteCacheAsync() =>
-        _view is { IsLive: true, Record.Geometry: { VolatileCache: true, UblkId: var id } }
+        View is { IsLive: true, Record.Geometry: { VolatileCache: true, UblkId: var id } }
             ? _attributes.WriteCacheAsync(id)
             : Task.FromResult<string?>(null);
-
-    /// <summary>Removes the device.</summary>
-    /// <param name="force">Whoever uses it, and whatever is lost.</param>
-    /// <param name="timeout">How long passing openers, flush and requests in flight may take.</param>
-    /// <returns>What was lost.</returns>
-    /// <exception cref="ControlException">Why it was not removed.</exception>
-    public async Task<RemovalReport> RemoveAsync(bool force, TimeSpan timeout)
-    {
-        bool creating = _gate.IsDoing(DeviceState.Creating);
-        bool restoring = _gate.IsDoing(DeviceState.Starting);
-        bool giveUp = (creating && force) || restoring || (_stored is not null && _session is null);
-        if (giveUp)
-        {
-            await _cancel.CancelAsync();
-        }
-
-        try
-        {
-            await _gate.EnterAsync(DeviceState.Stopping, giveUp ? timeout : TimeSpan.Zero);
-        }
-        catch (ControlException)
-        {
-            ResumeRestore();
-            throw;
-        }
-
-        try
-        {
-            if (_gone)
-            {
-                return new RemovalReport([$"device {Name} was being created; creation was given up"]);
-            }
-
-            return _session is { } session
-                ? await RemoveLiveAsync(session, force, timeout)
-                : await RemoveDeadAsync(force);
-        }
-        catch (Exception e) when (e is IOException or TimeoutException)
-        {
-            throw new ControlException(
-                ControlErrorCode.Failure, $"device {Name} is not removed: {e.Message.ReplaceLineEndings(" ")}");
-        }
-        catch (OperationCanceledException)
-        {
-            throw new ControlException(ControlErrorCode.Failure, $"device {Name} is not removed: dstd is stopping");
-        }
-        finally
-        {
-            _gate.Leave();
-            ResumeRestore();
-        }
-    }
 
     /// <summary>Clears the error mark of a node, or of all: the target does, or a helper while there is none.</summary>
     /// <exception cref="ControlException">Why the mark stays.</exception>
     public async Task ClearErrorAsync(int? nodeIndex)
     {
-        await _gate.EnterAsync("clear-error", TimeSpan.Zero);
+        await Gate.EnterAsync("clear-error", TimeSpan.Zero);
         try
         {
-            await (_session is { } session ? ClearLiveAsync(session, nodeIndex) : ClearDeadAsync(nodeIndex));
+            await (Session is { } session ? ClearLiveAsync(session, nodeIndex) : ClearDeadAsync(nodeIndex));
         }
         catch (TimeoutException e)
         {
@@ -148,40 +65,12 @@ internal sealed partial class DeviceWorker : IDisposable
         }
         finally
         {
-            _gate.Leave();
+            Gate.Leave();
         }
     }
 
     /// <summary>Closes the connection to the target, which goes on when it is live.</summary>
-    public void Dispose() => _session?.Dispose();
-
-    // A removal that was refused must not end the tries to bring the device back.
-    private void ResumeRestore()
-    {
-        lock (_viewLock)
-        {
-            bool givenUp = _cancel.IsCancellationRequested && !_lifetime.IsCancellationRequested;
-            if (!_gone && _session is null && _stored is { } stored && givenUp)
-            {
-                _cancel = CancellationTokenSource.CreateLinkedTokenSource(_lifetime);
-                Restore(stored);
-            }
-        }
-    }
-
-    private void Show(Func<DeviceView, DeviceView> change)
-    {
-        lock (_viewLock)
-        {
-            _view = change(_view);
-        }
-    }
-
-    private void Save(DeviceRecord record)
-    {
-        _services.Store.Save(record);
-        Show(view => view with { Record = record });
-    }
+    public void Dispose() => Session?.Dispose();
 
     private void OnTargetEvent(TargetReply reply) => Show(view => view with
     {
@@ -192,14 +81,14 @@ internal sealed partial class DeviceWorker : IDisposable
 
     private void GoLive(TargetSession session, DeviceRecord record, string blockDevice)
     {
-        _session = session;
-        List<string> warnings = _stored?.Warning is { } warning ? [warning] : [];
+        Session = session;
+        List<string> warnings = Stored?.Warning is { } warning ? [warning] : [];
         if (_services.Links.Set(Name, blockDevice) is { } linkProblem)
         {
             warnings.Add(linkProblem);
         }
 
-        Show(_ => new DeviceView(DeviceState.Live, record)
+        Show(_ => new DeviceView(ObjectState.Live, record)
         {
             Pid = session.Process.Pid,
             BlockDevice = blockDevice,
@@ -208,19 +97,13 @@ internal sealed partial class DeviceWorker : IDisposable
         _ = WatchAsync(session);
     }
 
-    private void Vanish()
-    {
-        _gone = true;
-        _onGone(this);
-    }
-
     private async Task WatchAsync(TargetSession session)
     {
         await session.Process.Exited;
-        await _gate.EnterAsync(OperationGate.Clearing, Timeout.InfiniteTimeSpan);
+        await Gate.EnterAsync(OperationGate.Clearing, Timeout.InfiniteTimeSpan);
         try
         {
-            if (ReferenceEquals(_session, session) && !_lifetime.IsCancellationRequested)
+            if (ReferenceEquals(Session, session) && !Lifetime.IsCancellationRequested)
             {
                 await BuryAsync(session);
             }
@@ -231,11 +114,11 @@ internal sealed partial class DeviceWorker : IDisposable
             string reason =
                 $"its target ended, and clearing up failed: {e.Message.ReplaceLineEndings(" ")}; remove the device";
             _services.Log.DeviceFailed(Name, reason);
-            Show(old => old with { State = DeviceState.Failed, Reason = reason });
+            Show(old => old with { State = ObjectState.Failed, Reason = reason });
         }
         finally
         {
-            _gate.Leave();
+            Gate.Leave();
         }
     }
 
@@ -243,13 +126,13 @@ internal sealed partial class DeviceWorker : IDisposable
     {
         string how = await session.Process.EndAsync();
         session.Dispose();
-        _session = null;
-        _stored = null;
-        DeviceView view = _view;
-        Show(old => new DeviceView(DeviceState.Failed, old.Record) { Reason = $"{how}; clearing up" });
+        Session = null;
+        Stored = null;
+        DeviceView view = View;
+        Show(old => new DeviceView(ObjectState.Failed, old.Record) { Reason = $"{how}; clearing up" });
         ControlError? left = await _services.Leftovers.ClearAsync(
-            Name, view.UblkId, ended: true, _services.Timing.Release, _lifetime);
-        if (_lifetime.IsCancellationRequested)
+            Name, view.UblkId, ended: true, _services.Timing.Release, Lifetime);
+        if (Lifetime.IsCancellationRequested)
         {
             return;
         }
@@ -274,14 +157,14 @@ internal sealed partial class DeviceWorker : IDisposable
         Show(old => old with { Reason = reason });
     }
 
-    // Records first: a crash in between leaves a mark nobody reads, never a device without its mark (C-16).
-    private void DropRecord()
+    /// <inheritdoc/>
+    protected override void DropRecord()
     {
         _services.Store.Remove(Name);
         try
         {
             File.Delete(_services.Options.State.DeviceMarks(Name));
-            for (int i = 0; i < (_view.Record?.Request.Nodes.Count ?? 0); i++)
+            for (int i = 0; i < (View.Record?.Request.Nodes.Count ?? 0); i++)
             {
                 File.Delete(_services.Options.State.NodeEpoch(Name, i));
                 if (Directory.Exists(_services.Options.Run.Notes))
@@ -296,10 +179,9 @@ internal sealed partial class DeviceWorker : IDisposable
         }
     }
 
-    private void Forget()
-    {
-        DropRecord();
-        _services.Log.DeviceRemoved(Name);
-        Vanish();
-    }
+    /// <inheritdoc/>
+    protected override void LogRemoved() => _services.Log.DeviceRemoved(Name);
+
+    /// <inheritdoc/>
+    protected override void LogFailed(string reason) => _services.Log.DeviceFailed(Name, reason);
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Dst.Control;
 using Dst.Daemon.Kernel;
+using Dst.Daemon.Objects;
 
 namespace Dst.Daemon.Devices;
 
@@ -24,7 +25,7 @@ internal static class StatusTreeReader
             Address = geometry.Address,
             StartBytes = geometry.StartBytes,
             SizeBytes = geometry.LengthBytes,
-            State = Text($"{folder}/{StatusTree.State}") ?? (live ? DeviceState.Live : "down"),
+            State = Text($"{folder}/{StatusTree.State}") ?? (live ? ObjectState.Live : "down"),
             Reason = Text($"{folder}/{StatusTree.NodeReason}"),
             Peer = Text($"{folder}/{StatusTree.NodePeer}"),
             Counters = Counters(folder, StatusTree.Counters.Concat(StatusTree.NetworkNumbers)),

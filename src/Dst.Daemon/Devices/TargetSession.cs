@@ -1,4 +1,5 @@
 using Dst.Control;
+using Dst.Daemon.Objects;
 
 namespace Dst.Daemon.Devices;
 

@@ -1,6 +1,6 @@
 using Dst.Control;
-using Dst.Daemon.Devices;
 using Dst.Daemon.Logging;
+using Dst.Daemon.Objects;
 using Dst.Daemon.Store;
 
 namespace Dst.Daemon.Exports;
@@ -9,64 +9,23 @@ namespace Dst.Daemon.Exports;
 /// Everything that is done to one export, one operation at a time; a stuck one blocks no other export and no status
 /// (D-09). Any thread may call; a second operation is refused as busy.
 /// </summary>
-internal sealed partial class ExportWorker
+internal sealed partial class ExportWorker : ObjectWorker<ExportView, ExportRecord, ServerSession>
 {
     private readonly ExportServices _services;
-    private readonly Action<ExportWorker> _onGone;
-    private readonly OperationGate _gate;
-    private readonly CancellationToken _lifetime;
-    private readonly Lock _viewLock = new();
-    private CancellationTokenSource _cancel;
-    private volatile ExportView _view;
-    private volatile ServerSession? _session;
-    private StoredRecord<ExportRecord>? _stored;
-    private volatile bool _gone;
 
     /// <summary>Makes a worker that does nothing yet.</summary>
     /// <param name="services">What it works with.</param>
     /// <param name="name">Name of the export.</param>
     /// <param name="view">What it shows at first.</param>
-    /// <param name="onGone">Called once when the export exists no more.</param>
+    /// <param name="onGone">Called once, with the name, when the export exists no more.</param>
     /// <param name="lifetime">Ends with the daemon.</param>
     public ExportWorker(
-        ExportServices services,
-        string name,
-        ExportView view,
-        Action<ExportWorker> onGone,
-        CancellationToken lifetime)
-    {
+        ExportServices services, string name, ExportView view, Action<string> onGone, CancellationToken lifetime)
+        : base(NameSpace.Export, name, view, services.Store, services.Timing, onGone, lifetime) =>
         _services = services;
-        Name = name;
-        _view = view;
-        _onGone = onGone;
-        _lifetime = lifetime;
-        _gate = new OperationGate($"export {name}", services.Timing);
-        _cancel = CancellationTokenSource.CreateLinkedTokenSource(lifetime);
-    }
 
-    /// <summary>Name of the export.</summary>
-    public string Name { get; }
-
-    /// <summary>What the export shows now; never waits.</summary>
-    public ExportView View => _view;
-
-    /// <summary>The creation or the restore, which outlives the call that began it.</summary>
-    public Task Work { get; private set; } = Task.CompletedTask;
-
-    /// <summary>Begins the creation; its outcome is that of <see cref="Work"/>.</summary>
-    public void Create(ExportRecord record)
-    {
-        CancellationToken cancel = _cancel.Token;
-        Work = Task.Run(() => CreateAsync(record, cancel));
-    }
-
-    /// <summary>Begins adoption or restore from what was found at start, tried again for as long as it takes.</summary>
-    public void Restore(StoredRecord<ExportRecord> stored)
-    {
-        _stored = stored;
-        CancellationToken cancel = _cancel.Token;
-        Work = Task.Run(() => RestoreLoopAsync(stored, cancel));
-    }
+    /// <summary>Begins the creation.</summary>
+    public void Create(ExportRecord record) => Create(record, cancel => CreateAsync(record, cancel));
 
     /// <summary>Shows an event of the server. Never waits.</summary>
     public void OnEvent(ServerReply reply) => Show(view => view.IsLive ? view : view with
@@ -99,49 +58,31 @@ internal sealed partial class ExportWorker
 
     private async Task CallAsync(ServerRequest request, string doing, TimeSpan limit)
     {
-        await _gate.EnterAsync(request.Command, TimeSpan.Zero);
+        await Gate.EnterAsync(request.Command, TimeSpan.Zero);
         try
         {
-            if (_session is not { } session)
+            if (Session is not { } session)
             {
                 throw new ControlException(
                     ControlErrorCode.Failure,
-                    $"export {Name} is not served now ({_view.Reason ?? _view.State}); try again when it is live");
+                    $"export {Name} is not served now ({View.Reason ?? View.State}); try again when it is live");
             }
 
-            await session.AskAsync(request, $"{doing} export {Name}", limit, _lifetime);
+            await session.AskAsync(request, $"{doing} export {Name}", limit, Lifetime);
         }
         finally
         {
-            _gate.Leave();
+            Gate.Leave();
         }
     }
 
     private async Task CreateAsync(ExportRecord record, CancellationToken cancel)
     {
-        await _gate.EnterAsync(DeviceState.Creating, Timeout.InfiniteTimeSpan);
-        try
+        if (await ServeAsync(record, cancel) is { } error)
         {
-            try
-            {
-                Save(record);
-            }
-            catch (ControlException)
-            {
-                Vanish();
-                throw;
-            }
-
-            if (await ServeAsync(record, cancel) is { } error)
-            {
-                _services.Log.ExportNotCreated(Name, error.Message);
-                RollBack(error);
-                throw new ControlException(error.Code, error.Message);
-            }
-        }
-        finally
-        {
-            _gate.Leave();
+            _services.Log.ExportNotCreated(Name, error.Message);
+            RollBack(error);
+            throw new ControlException(error.Code, error.Message);
         }
     }
 
@@ -247,14 +188,14 @@ internal sealed partial class ExportWorker
 
     private void GoLive(ServerSession session, ExportRecord record)
     {
-        _session = session;
-        List<string> warnings = _stored?.Warning is { } warning ? [warning] : [];
+        Session = session;
+        List<string> warnings = Stored?.Warning is { } warning ? [warning] : [];
         if (session.Warning is { } lacks)
         {
             warnings.Add($"server: {lacks}");
         }
 
-        Show(_ => new ExportView(DeviceState.Live, record) { Pid = session.Process.Pid, Warnings = warnings });
+        Show(_ => new ExportView(ObjectState.Live, record) { Pid = session.Process.Pid, Warnings = warnings });
         _ = WatchAsync(session);
     }
 
@@ -262,65 +203,28 @@ internal sealed partial class ExportWorker
     private async Task WatchAsync(ServerSession session)
     {
         await session.Process.Exited;
-        await _gate.EnterAsync(OperationGate.Clearing, Timeout.InfiniteTimeSpan);
+        await Gate.EnterAsync(OperationGate.Clearing, Timeout.InfiniteTimeSpan);
         try
         {
-            if (!ReferenceEquals(_session, session) || _lifetime.IsCancellationRequested || _gone)
+            if (!ReferenceEquals(Session, session) || Lifetime.IsCancellationRequested || IsGone)
             {
                 return;
             }
 
             string how = await session.Process.EndAsync();
-            _session = null;
+            Session = null;
             _services.Log.ExportFailed(Name, how);
-            Show(old => new ExportView(DeviceState.Starting, old.Record) { Reason = $"{how}; bringing it back" });
-            Restore(new StoredRecord<ExportRecord>(Name, _view.Record, null, null, false));
+            Show(old => new ExportView(ObjectState.Starting, old.Record) { Reason = $"{how}; bringing it back" });
+            Restore(new StoredRecord<ExportRecord>(Name, View.Record, null, null, false));
         }
         finally
         {
-            _gate.Leave();
+            Gate.Leave();
         }
     }
 
-    private void RollBack(ControlError error)
-    {
-        try
-        {
-            DropRecord();
-            Vanish();
-        }
-        catch (ControlException e)
-        {
-            Show(view => view with
-            {
-                State = DeviceState.Failed,
-                Reason = $"creation failed ({error.Message}) and is not undone ({e.Error.Message}); remove it",
-            });
-        }
-    }
-
-    private void Save(ExportRecord record)
-    {
-        _services.Store.Save(record);
-        Show(view => view with { Record = record });
-    }
-
-    private void Show(Func<ExportView, ExportView> change)
-    {
-        lock (_viewLock)
-        {
-            _view = change(_view);
-        }
-    }
-
-    private void Vanish()
-    {
-        _gone = true;
-        _onGone(this);
-    }
-
-    // Records first: a crash in between leaves files that the next export of this name clears away.
-    private void DropRecord()
+    /// <inheritdoc/>
+    protected override void DropRecord()
     {
         _services.Store.Remove(Name);
         StateDirectory state = _services.Options.State;
@@ -340,12 +244,11 @@ internal sealed partial class ExportWorker
         }
     }
 
-    private void Forget()
-    {
-        DropRecord();
-        _services.Log.ExportRemoved(Name);
-        Vanish();
-    }
+    /// <inheritdoc/>
+    protected override void LogRemoved() => _services.Log.ExportRemoved(Name);
+
+    /// <inheritdoc/>
+    protected override void LogFailed(string reason) => _services.Log.ExportFailed(Name, reason);
 
     private static bool SameLayout(ExportLayout left, ExportLayout right) =>
         System.Text.Json.JsonSerializer.SerializeToUtf8Bytes(left, ControlJson.Default.ExportLayout).AsSpan()

@@ -1,5 +1,5 @@
 using Dst.Control;
-using Dst.Daemon.Devices;
+using Dst.Daemon.Objects;
 
 namespace Dst.Daemon.Exports;
 

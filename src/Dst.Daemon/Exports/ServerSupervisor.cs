@@ -1,6 +1,6 @@
 using Dst.Control;
-using Dst.Daemon.Devices;
 using Dst.Daemon.Logging;
+using Dst.Daemon.Objects;
 
 namespace Dst.Daemon.Exports;
 

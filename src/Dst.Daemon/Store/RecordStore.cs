@@ -154,7 +154,8 @@ internal sealed class RecordStore<T>(RecordForm<T> form, string folder, Action<S
         };
     }
 
-    private string PathOf(string name) => $"{folder}/{name}{RecordSuffix}";
+    /// <summary>Path of the newest generation.</summary>
+    public string PathOf(string name) => $"{folder}/{name}{RecordSuffix}";
 
     private void WriteTemporary(string path, byte[] bytes)
     {

@@ -48,7 +48,14 @@ internal sealed class BlockHistory
         for (int i = 0; i < blocks; i++)
         {
             _entries[i] = new Entry[4];
-            _entries[i][0] = new Entry { Begun = -1, Ended = -1, DeadAt = Never, SeenAt = Never, Flags = Flags.Covered };
+            _entries[i][0] = new Entry
+            {
+                Begun = -1,
+                Ended = -1,
+                DeadAt = Never,
+                SeenAt = Never,
+                Flags = Flags.Covered,
+            };
             _counts[i] = 1;
         }
     }
@@ -154,7 +161,8 @@ internal sealed class BlockHistory
             Span<Entry> entries = _entries[block].AsSpan(0, _counts[block]);
             foreach (ref Entry entry in entries)
             {
-                if (entry.Writer is not null && entry.Writer.Kernel == kernel && (entry.Flags & Flags.Covered) == Flags.None)
+                bool mine = entry.Writer is not null && entry.Writer.Kernel == kernel;
+                if (mine && (entry.Flags & Flags.Covered) == Flags.None)
                 {
                     entry.Ended = entry.Ended == Never ? _world.Steps : entry.Ended;
                     entry.Flags |= Flags.Optional;
@@ -178,7 +186,8 @@ internal sealed class BlockHistory
         for (int i = 0; i < entries.Length; i++)
         {
             ref Entry entry = ref entries[i];
-            settled &= (entry.Flags & Flags.Gone) != Flags.None || (entry.Flags & (Flags.Lost | Flags.Transient | Flags.Optional | Flags.AtRisk)) == Flags.None;
+            Flags unsure = entry.Flags & (Flags.Lost | Flags.Transient | Flags.Optional | Flags.AtRisk);
+            settled &= (entry.Flags & Flags.Gone) != Flags.None || unsure == Flags.None;
             if (entry.Value == value && (lenient || !IsOut(entries, in entry, begun)))
             {
                 found = i;
@@ -188,7 +197,9 @@ internal sealed class BlockHistory
         // While its writer replays, a reader sees any old state (S-04).
         if (found < 0 && !(lenient && (value == 0 || (int)(value & 0xFFFFF) == block)))
         {
-            World.Fail($"disk {_disk.Index} block {block}: a read begun at #{begun} returned {Name(value)}, allowed are {List(entries, begun)}");
+            World.Fail(
+                $"disk {_disk.Index} block {block}: a read begun at #{begun} returned {Name(value)}, "
+                + $"allowed are {List(entries, begun)}");
         }
 
         if (!settled || lenient)
@@ -336,7 +347,8 @@ internal sealed class BlockHistory
             foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
             {
                 bool mine = entry.Writer is not null && entry.Writer.Kernel == kernel;
-                if (mine && (entry.Flags & (Flags.AtRisk | Flags.Lost)) != Flags.None && (entry.Flags & Flags.Covered) == Flags.None)
+                bool endangered = (entry.Flags & (Flags.AtRisk | Flags.Lost)) != Flags.None;
+                if (mine && endangered && (entry.Flags & Flags.Covered) == Flags.None)
                 {
                     Lose(ref entry);
                     entry.Flags |= Flags.Optional;
@@ -450,7 +462,9 @@ internal sealed class BlockHistory
             }
         }
 
-        World.Fail($"disk {_disk.Index} block {block}: {when}, but {Name(value)} is on stable storage; may be {List(entries, Never)}");
+        World.Fail(
+            $"disk {_disk.Index} block {block}: {when}, but {Name(value)} is on stable storage; "
+            + $"may be {List(entries, Never)}");
     }
 
     /// <summary>True when a read that began at a step cannot return the entry.</summary>
@@ -461,7 +475,8 @@ internal sealed class BlockHistory
             return true;
         }
 
-        long end = (entry.Flags & Flags.Lost) != Flags.None && entry.Ended != Never ? long.Max(entry.Ended, entry.LostAt) : entry.Ended;
+        bool lost = (entry.Flags & Flags.Lost) != Flags.None && entry.Ended != Never;
+        long end = lost ? long.Max(entry.Ended, entry.LostAt) : entry.Ended;
         foreach (ref readonly Entry other in entries)
         {
             bool counts = (other.Flags & (Flags.Optional | Flags.Lost | Flags.Transient)) == Flags.None;
@@ -474,7 +489,8 @@ internal sealed class BlockHistory
         return false;
     }
 
-    private static string Name(ulong value) => value == 0 ? "zeroes" : $"write {value >> 20} of block {value & 0xFFFFF}";
+    private static string Name(ulong value) =>
+        value == 0 ? "zeroes" : $"write {value >> 20} of block {value & 0xFFFFF}";
 
     private static string List(Span<Entry> entries, long begun)
     {
@@ -482,7 +498,8 @@ internal sealed class BlockHistory
         foreach (ref readonly Entry entry in entries)
         {
             string state = entry.Ended == Never ? "in flight" : $"ended #{entry.Ended}";
-            names.Add($"[{Name(entry.Value)} begun #{entry.Begun} {state} {entry.Flags}{(IsOut(entries, in entry, begun) ? " out" : "")}]");
+            string barred = IsOut(entries, in entry, begun) ? " out" : "";
+            names.Add($"[{Name(entry.Value)} begun #{entry.Begun} {state} {entry.Flags}{barred}]");
         }
 
         return string.Join(' ', names);

@@ -56,8 +56,8 @@ internal static class CoverageNames
             case Machine.ExportSession:
                 string[] calls =
                 [
-                    "attach", "join", "begin", "goodbye", "connection lost", "drained", "durable", "not durable", "release", "stop",
-                    "clear error", "tick",
+                    "attach", "join", "begin", "goodbye", "connection lost", "drained",
+                    "durable", "not durable", "release", "stop", "clear error", "tick",
                 ];
                 calls.CopyTo(names, 0);
                 break;

@@ -224,7 +224,8 @@ internal sealed class Host : Actor
     };
 
     /// <summary>A request is answered.</summary>
-    public void OnStatus(in Request request, DstStatus status, long us) => StatusCheck?.Invoke(this, request, status, us);
+    public void OnStatus(in Request request, DstStatus status, long us) =>
+        StatusCheck?.Invoke(this, request, status, us);
 
     /// <summary>A peer broke the protocol, or says that we did.</summary>
     public void OnProtocolError(string what) => ProtocolCheck?.Invoke(what);
@@ -246,7 +247,12 @@ internal sealed class Host : Actor
         {
             ExportGeometry geometry = export.Geometry;
             Known[node.Index] = new ExportFacts(
-                export.Identity, geometry.SizeBytes, geometry.BlockBytes, geometry.MaxRequestBytes, geometry.MaxChangeBytes, export.Cache);
+                export.Identity,
+                geometry.SizeBytes,
+                geometry.BlockBytes,
+                geometry.MaxRequestBytes,
+                geometry.MaxChangeBytes,
+                export.Cache);
         }
 
         Servers[node.Index].Disk.History.OnLive();

@@ -143,8 +143,11 @@ internal sealed class Kernel : Actor
         World.Check(tag.InUse, $"{target.Name} queue {queue} tag {number} is answered twice");
         nint buffer = BufferAt(queue, number);
         World.Check(
-            !target.Holds(buffer, _bufferBytes), $"{target.Name} queue {queue} tag {number} is answered while RX or TX has its buffer");
-        World.Note($"kernel {Id} queue {queue} tag {number}: {tag.Request.Operation} {tag.Request.OffsetBytes / 512}+{tag.Request.LengthBytes / 512} {status}");
+            !target.Holds(buffer, _bufferBytes),
+            $"{target.Name} queue {queue} tag {number} is answered while RX or TX has its buffer");
+        World.Note(
+            $"kernel {Id} queue {queue} tag {number}: {tag.Request.Operation} "
+            + $"{tag.Request.OffsetBytes / 512}+{tag.Request.LengthBytes / 512} {status}");
         World.Mark(((ulong)status << 32) + (ulong)number);
         tag.InUse = false;
         InFlight--;
@@ -183,18 +186,23 @@ internal sealed class Kernel : Actor
         }
 
         ref Tag tag = ref _tags[queue * _plan.Depth + number];
-        RequestFlags flags = fua && operation is not (Operation.Read or Operation.Flush) ? RequestFlags.Fua : RequestFlags.None;
         bool flush = operation == Operation.Flush;
+        bool change = operation is not (Operation.Read or Operation.Flush);
+        RequestFlags flags = fua && change ? RequestFlags.Fua : RequestFlags.None;
+        long offsetBytes = flush ? 0 : (long)block * Plan.BlockBytes;
+        long lengthBytes = flush ? 0 : (long)count * Plan.BlockBytes;
         tag = new Tag
         {
             InUse = true,
             Begun = World.Steps,
             SinceUs = World.NowUs,
-            Request = new Request(operation, flags, flush ? 0 : (long)block * Plan.BlockBytes, flush ? 0 : (long)count * Plan.BlockBytes),
+            Request = new Request(operation, flags, offsetBytes, lengthBytes),
         };
         InFlight++;
         Prepare(ref tag, BufferAt(queue, number), block, count);
-        World.Note($"kernel {Id} queue {queue} tag {number} begins {operation}{(fua ? " FUA" : "")} {block}+{count} as write {_writes}");
+        World.Note(
+            $"kernel {Id} queue {queue} tag {number} begins {operation}{(fua ? " FUA" : "")} "
+            + $"{block}+{count} as write {_writes}");
         if (_target is { Process.Alive: true })
         {
             _target.Deliver(queue, number);
@@ -227,7 +235,8 @@ internal sealed class Kernel : Actor
     }
 
     /// <inheritdoc/>
-    public override string Describe(int kind, long a, long b) => $"kernel {Id} queue {a} has work, {InFlight} in flight";
+    public override string Describe(int kind, long a, long b) =>
+        $"kernel {Id} queue {a} has work, {InFlight} in flight";
 
     private void Invent(int queue)
     {
@@ -235,7 +244,8 @@ internal sealed class Kernel : Actor
         int limit = _plan.RequestBlocks;
         int count = 1 + _chance.Below(limit);
         bool hot = _chance.Below(1000) < _plan.HotShare;
-        int block = hot ? (TotalBlocks == _plan.NodeBlocks ? 8 : _plan.NodeBlocks - 4) + _chance.Below(8) : _chance.Below(TotalBlocks);
+        int hotSpot = TotalBlocks == _plan.NodeBlocks ? 8 : _plan.NodeBlocks - 4;
+        int block = hot ? hotSpot + _chance.Below(8) : _chance.Below(TotalBlocks);
         block = int.Min(block, TotalBlocks - count);
         bool fua = _chance.Below(1000) < _plan.FuaShare;
         if (_host.IsReader || kind < _plan.ReadShare)
@@ -312,7 +322,8 @@ internal sealed class Kernel : Actor
             ulong value = operation == Operation.Write ? (write << 20) | (uint)(block + i) : 0;
             if (operation == Operation.Write)
             {
-                MemoryMarshal.Cast<byte, ulong>(Memory.AsSpan((int)buffer + (i * Plan.BlockBytes), Plan.BlockBytes)).Fill(value);
+                Span<byte> data = Memory.AsSpan((int)buffer + (i * Plan.BlockBytes), Plan.BlockBytes);
+                MemoryMarshal.Cast<byte, ulong>(data).Fill(value);
             }
 
             node.Disk.History.Begin(at, value, operation == Operation.Discard, _host.WriterOf(node.Index));
@@ -322,7 +333,8 @@ internal sealed class Kernel : Actor
     private void EndChange(in Tag tag, Target target, DstStatus status)
     {
         bool good = status == DstStatus.Ok;
-        bool durable = _plan.Cache == Core.Wire.CacheMode.WriteThrough || (tag.Request.Flags & RequestFlags.Fua) != RequestFlags.None;
+        bool fua = (tag.Request.Flags & RequestFlags.Fua) != RequestFlags.None;
+        bool durable = fua || _plan.Cache == Core.Wire.CacheMode.WriteThrough;
         int first = (int)(tag.Request.OffsetBytes / Plan.BlockBytes);
         int count = (int)(tag.Request.LengthBytes / Plan.BlockBytes);
         for (int i = 0; i < count; i++)

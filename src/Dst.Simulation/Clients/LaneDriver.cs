@@ -18,7 +18,14 @@ internal sealed class LaneDriver : Actor
     private bool _woken;
 
     /// <summary>A lane that is down.</summary>
-    public LaneDriver(World world, NodeDriver node, int number, int legs, long arenaBytes, ClientNodeShared shared, in RequestBudget budget)
+    public LaneDriver(
+        World world,
+        NodeDriver node,
+        int number,
+        int legs,
+        long arenaBytes,
+        ClientNodeShared shared,
+        in RequestBudget budget)
         : base(world, node.Process)
     {
         _node = node;
@@ -99,7 +106,8 @@ internal sealed class LaneDriver : Actor
     /// <inheritdoc/>
     public override string Describe(int kind, long a, long b) => kind switch
     {
-        TakeOrder => $"{_node.Name} lane {_number} ({Lane.Stage}) gets order {(_orders.Count > 0 ? _orders.Peek().Kind : default)}",
+        TakeOrder => $"{_node.Name} lane {_number} ({Lane.Stage}) gets order "
+            + $"{(_orders.Count > 0 ? _orders.Peek().Kind : default)}",
         TakeReplies => $"{_node.Name} lane {_number} ({Lane.Stage}) takes replies",
         _ => $"{_node.Name} lane {_number} ({Lane.Stage}) is woken",
     };
@@ -149,17 +157,23 @@ internal sealed class LaneDriver : Actor
 
     private void Send(in LaneEffect effect)
     {
-        World.Note(
-            $"{_node.Name} lane {_number} sends {effect.Header.Operation} slot {effect.Header.Slot} sequence {effect.Header.Sequence} epoch {effect.Header.Epoch} {effect.Header.OffsetBytes / 512}+{effect.Header.LengthBytes / 512}{(effect.Again ? " again" : "")}{(effect.Kind == LaneEffectKind.SendLog ? " from the log" : "")} {effect.Header.Flags}");
         bool log = effect.Kind == LaneEffectKind.SendLog;
+        World.Note(
+            $"{_node.Name} lane {_number} sends {effect.Header.Operation} slot {effect.Header.Slot} "
+            + $"sequence {effect.Header.Sequence} epoch {effect.Header.Epoch} "
+            + $"{effect.Header.OffsetBytes / 512}+{effect.Header.LengthBytes / 512}{(effect.Again ? " again" : "")}"
+            + $"{(log ? " from the log" : "")} {effect.Header.Flags}");
         bool again = effect.Again && effect.Header.Operation != Operation.Read;
+        ClientNodePhase phase = _node.Node.Phase;
+        bool begun = phase is ClientNodePhase.Live or ClientNodePhase.Leaving or ClientNodePhase.Ending;
         World.Check(
-            log || effect.Leg < 0 || again || _node.Node.Phase is ClientNodePhase.Live or ClientNodePhase.Leaving or ClientNodePhase.Ending,
-            $"{_node.Name} lane {_number} sends a new request or a read while the node is {_node.Node.Phase} (S-12)");
+            log || effect.Leg < 0 || again || begun,
+            $"{_node.Name} lane {_number} sends a new request or a read while the node is {phase} (S-12)");
         bool write = effect.Header.Operation == Operation.Write;
         int dataBytes = write ? (int)effect.Header.LengthBytes : 0;
         World.Mark(effect.Header.Sequence + (effect.Header.OffsetBytes << 8));
-        _node.WireOf(_number).Send(in effect.Header, effect.Buffer, log ? effect.LogLane : -1, effect.ArenaOffset, dataBytes);
+        int logLane = log ? effect.LogLane : -1;
+        _node.WireOf(_number).Send(in effect.Header, effect.Buffer, logLane, effect.ArenaOffset, dataBytes);
     }
 
     private void CopyToLog(in LaneEffect effect)

@@ -261,9 +261,13 @@ internal sealed class NodeDriver : Actor
             return "nothing";
         }
 
-        return message.Kind == RxKind.Frame
-            ? $"{message.Header.Kind} epoch {message.Header.Epoch}{(message.Header.Kind == FrameKind.Error ? $" {(RefusalCode)message.Header.Status}" : "")}"
-            : $"{message.Kind} {message.Reason}";
+        if (message.Kind != RxKind.Frame)
+        {
+            return $"{message.Kind} {message.Reason}";
+        }
+
+        string code = message.Header.Kind == FrameKind.Error ? $" {(RefusalCode)message.Header.Status}" : "";
+        return $"{message.Header.Kind} epoch {message.Header.Epoch}{code}";
     }
 
     private void OnRx(int wire)
@@ -334,7 +338,9 @@ internal sealed class NodeDriver : Actor
     {
         if (durable)
         {
-            World.Check(epoch > Target.Host.Epochs[Index] || epoch > _lastGranted, $"{Name}: epoch {epoch} noted after {Target.Host.Epochs[Index]}");
+            World.Check(
+                epoch > Target.Host.Epochs[Index] || epoch > _lastGranted,
+                $"{Name}: epoch {epoch} noted after {Target.Host.Epochs[Index]}");
             Target.Host.Epochs[Index] = ulong.Max(epoch, Target.Host.Epochs[Index]);
         }
 
@@ -497,10 +503,13 @@ internal sealed class NodeDriver : Actor
             return;
         }
 
-        World.Note($"{Name} is {Node.Phase}{(Node.Phase == ClientNodePhase.Ending ? $", {Node.LastEnd}" : "")}, epoch {Node.Epoch}");
+        World.Note(
+            $"{Name} is {Node.Phase}{(Node.Phase == ClientNodePhase.Ending ? $", {Node.LastEnd}" : "")}, "
+            + $"epoch {Node.Epoch}");
         _phase = Node.Phase;
-        bool wrong = Node.LastFault is not (ExportFault.None or ExportFault.Credits);
-        if (_phase == ClientNodePhase.Ending && (Node.LastEnd == EpochEnd.Protocol || (Node.LastEnd == EpochEnd.Unsuitable && wrong)))
+        bool wrong = Node.LastEnd == EpochEnd.Unsuitable
+            && Node.LastFault is not (ExportFault.None or ExportFault.Credits);
+        if (_phase == ClientNodePhase.Ending && (wrong || Node.LastEnd == EpochEnd.Protocol))
         {
             Target.Host.OnProtocolError($"{Name} ends its session: {Node.LastEnd} {Node.LastFault}");
         }

@@ -37,7 +37,8 @@ internal sealed class Target
         for (int i = 0; i < Nodes.Length; i++)
         {
             bool log = plan.Cache == CacheMode.WriteBack && !host.IsReader && !host.Notes[i].Lost;
-            Nodes[i] = new NodeDriver(world, this, i, host.OptionsOf(i, Incarnation, takeOver), new Writer(kernel.Id, Incarnation, log));
+            Writer writer = new(kernel.Id, Incarnation, log);
+            Nodes[i] = new NodeDriver(world, this, i, host.OptionsOf(i, Incarnation, takeOver), writer);
         }
 
         _queues = new QueueDriver[plan.Queues];
@@ -148,7 +149,8 @@ internal sealed class Target
 }
 
 /// <summary>A queue's thread: takes requests from the kernel, splits them, hands legs to the lanes.</summary>
-internal sealed class QueueDriver(World world, Target target, int number, TransactionTable table) : Actor(world, target.Process)
+internal sealed class QueueDriver(World world, Target target, int number, TransactionTable table)
+    : Actor(world, target.Process)
 {
     private const int TakeRequest = 0;
     private const int Tick = 1;
@@ -217,5 +219,7 @@ internal sealed class QueueDriver(World world, Target target, int number, Transa
 
     /// <inheritdoc/>
     public override string Describe(int kind, long a, long b) =>
-        kind == Tick ? $"{target.Name} queue {number} tick" : $"{target.Name} queue {number} takes tag {a}: {target.Kernel.RequestAt(number, (int)a)}";
+        kind == Tick
+            ? $"{target.Name} queue {number} tick"
+            : $"{target.Name} queue {number} takes tag {a}: {target.Kernel.RequestAt(number, (int)a)}";
 }

@@ -248,7 +248,9 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
 
             Span<byte> bytes = _outgoing;
             bool head = _item.HeadBytes > 0;
-            int wanted = head ? int.Min(_item.HeadBytes, _heads.Count) : int.Min(_item.DataBytes - _item.Done, _outgoing.Length);
+            int wanted = head
+                ? int.Min(_item.HeadBytes, _heads.Count)
+                : int.Min(_item.DataBytes - _item.Done, _outgoing.Length);
             if (wanted == 0)
             {
                 _hasItem = false;

@@ -162,9 +162,15 @@ internal sealed class SimDisk : Actor
     public override string Describe(int kind, long a, long b)
     {
         DiskOp? op = _slots[(int)a];
-        return op is null || op.Serial != b
-            ? $"disk {Index} nothing"
-            : $"disk {Index} {(kind == Apply ? "applies" : "answers")} {op.Operation}{(op.Fua ? " FUA" : "")} {op.Block}+{op.Count} of epoch {op.Epoch} slot {op.Slot}{(kind == Apply ? "" : $": {op.Status}")}";
+        if (op is null || op.Serial != b)
+        {
+            return $"disk {Index} nothing";
+        }
+
+        string verb = kind == Apply ? "applies" : "answers";
+        string status = kind == Apply ? "" : $": {op.Status}";
+        return $"disk {Index} {verb} {op.Operation}{(op.Fua ? " FUA" : "")} {op.Block}+{op.Count} "
+            + $"of epoch {op.Epoch} slot {op.Slot}{status}";
     }
 
     /// <summary>
@@ -294,7 +300,8 @@ internal sealed class SimDisk : Actor
         // Reads of an old epoch harm nobody; a change does (S-05, S-06, S-09).
         World.Check(
             op.Epoch >= NewestGrant,
-            $"disk {Index}: a change of epoch {op.Epoch} ({op.Operation} {op.Block}+{op.Count}) takes effect after ATTACH_OK of epoch {NewestGrant}");
+            $"disk {Index}: a change of epoch {op.Epoch} ({op.Operation} {op.Block}+{op.Count}) takes effect "
+            + $"after ATTACH_OK of epoch {NewestGrant}");
         int done = op.Count;
         if (FullUntilUs > World.NowUs)
         {
@@ -312,7 +319,8 @@ internal sealed class SimDisk : Actor
         {
             if (op.Operation != Operation.Discard)
             {
-                Put(op.Block + i, op.Operation == Operation.Write ? op.Values[i] : 0, op.Fua && op.Status == DstStatus.Ok);
+                ulong value = op.Operation == Operation.Write ? op.Values[i] : 0;
+                Put(op.Block + i, value, op.Fua && op.Status == DstStatus.Ok);
             }
             else if (_chance.OneIn(2))
             {

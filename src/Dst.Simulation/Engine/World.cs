@@ -98,7 +98,9 @@ internal sealed class World
 
     /// <summary>True when a process is to be killed before its next effect.</summary>
     public bool MaybeCrash() =>
-        HasFaults && Plan.Has(Fault.CrashAtEffect) && _effects.PerMillion((int)(4_000_000 / Plan.MeanMs[(int)Fault.CrashAtEffect]));
+        HasFaults
+        && Plan.Has(Fault.CrashAtEffect)
+        && _effects.PerMillion((int)(4_000_000 / Plan.MeanMs[(int)Fault.CrashAtEffect]));
 
     /// <summary>What a scenario does next comes after what has happened.</summary>
     public void Advance() => Steps++;
@@ -176,7 +178,12 @@ internal sealed class World
     /// <summary>A line of the readable trace; costs nothing while nobody reads it.</summary>
     public void Note([InterpolatedStringHandlerArgument("")] ref TraceText text)
     {
-        Tracer?.Invoke(string.Create(CultureInfo.InvariantCulture, $"{NowUs / 1_000_000,5}.{NowUs % 1_000_000:000000} #{Steps,-7} ") + text.Take());
+        if (Tracer is { } tracer)
+        {
+            long seconds = NowUs / 1_000_000;
+            long us = NowUs % 1_000_000;
+            tracer(string.Create(CultureInfo.InvariantCulture, $"{seconds,5}.{us:000000} #{Steps,-7} ") + text.Take());
+        }
     }
 
     /// <summary>A rule does not hold: the run ends.</summary>
@@ -203,7 +210,9 @@ internal ref struct TraceText
     public TraceText(int literalLength, int formattedCount, World world, out bool needed)
     {
         needed = world.Tracer is not null;
-        _handler = needed ? new DefaultInterpolatedStringHandler(literalLength, formattedCount, CultureInfo.InvariantCulture) : default;
+        _handler = needed
+            ? new DefaultInterpolatedStringHandler(literalLength, formattedCount, CultureInfo.InvariantCulture)
+            : default;
     }
 
     /// <summary>Called by the compiler.</summary>

@@ -165,7 +165,8 @@ internal sealed class Pipe(World world, Link link, bool up) : Actor(world, null)
 
     /// <inheritdoc/>
     public override string Describe(int kind, long a, long b) =>
-        $"net {link.Name} {(up ? "client → server" : "server → client")} delivers of {_sent.Count} B{(_fin ? ", end" : "")}{(ReaderGone ? ", nobody reads" : "")}";
+        $"net {link.Name} {(up ? "client → server" : "server → client")} delivers of {_sent.Count} B"
+        + $"{(_fin ? ", end" : "")}{(ReaderGone ? ", nobody reads" : "")}";
 
     private void Deliver(int count)
     {

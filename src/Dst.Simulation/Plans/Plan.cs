@@ -183,10 +183,12 @@ internal sealed class Plan
     public override string ToString()
     {
         StringBuilder text = new();
-        text.Append(CultureInfo.InvariantCulture, $"{Nodes} node(s) of {NodeBlocks} blocks, {Cache}, {Queues} queue(s) of {Depth}, ");
-        text.Append(CultureInfo.InvariantCulture, $"{Connections} connection(s) of {Slots}, {Engines} engine(s), think {ThinkUs} us, ");
-        text.Append(CultureInfo.InvariantCulture, $"latency {LatencyUs} us, disk {DiskUs} us, segments {SegmentBytes}, sockets {SocketBytes}, ");
-        text.Append(CultureInfo.InvariantCulture, $"log {LogBytes}/{LogEntries}, {Budget}, horizon {HorizonMs} ms, faults:");
+        text.Append(
+            CultureInfo.InvariantCulture,
+            $"{Nodes} node(s) of {NodeBlocks} blocks, {Cache}, {Queues} queue(s) of {Depth}, "
+            + $"{Connections} connection(s) of {Slots}, {Engines} engine(s), think {ThinkUs} us, "
+            + $"latency {LatencyUs} us, disk {DiskUs} us, segments {SegmentBytes}, sockets {SocketBytes}, "
+            + $"log {LogBytes}/{LogEntries}, {Budget}, horizon {HorizonMs} ms, faults:");
         for (int i = 0; i < FaultCount; i++)
         {
             if (MeanMs[i] > 0)
@@ -255,7 +257,8 @@ internal sealed class Plan
         }
 
         // Those that end a whole life come more seldom, or nothing else would ever be reached.
-        foreach (Fault rare in (ReadOnlySpan<Fault>)[Fault.Clone, Fault.TakeOver, Fault.Release, Fault.Remove, Fault.ClientReboot])
+        ReadOnlySpan<Fault> ending = [Fault.Clone, Fault.TakeOver, Fault.Release, Fault.Remove, Fault.ClientReboot];
+        foreach (Fault rare in ending)
         {
             plan.MeanMs[(int)rare] = chance.OneIn(2) ? 0 : 4 * plan.MeanMs[(int)rare];
         }

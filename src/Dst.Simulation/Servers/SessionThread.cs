@@ -261,13 +261,19 @@ internal sealed partial class SessionThread : Actor
     {
         TryLock => $"{Name} {(Disk.IsLockedFor(Process) ? "waits for" : "has")} the lock of its disk",
         Read => $"{Name} reads of {Find((int)a)?.Name} ({Find((int)a)?.Machine.State})",
-        TakeReport => $"{Name} hears of an engine: {(_reports.TryPeek(out EngineReport report) ? $"{report.Kind} {Find(report.Peer)?.Name} {report.Code}" : "")}",
-        Persisted => $"{Name} its record is {(a == 1 ? "durable" : "not written")}: granted {_persisting.Granted} used {_persisting.Used} held {_persisting.Held}",
+        TakeReport => $"{Name} hears of an engine: {DescribeReport()}",
+        Persisted => $"{Name} its record is {(a == 1 ? "durable" : "not written")}: {Describe(in _persisting)}",
         Marked => $"{Name} marks its export as poisoned",
         Unmarked => $"{Name} {(a == 1 ? "takes" : "cannot take")} the mark away",
         Operate => $"{Name} operator: {(ServerOrder)a}",
         _ => $"{Name} tick, {(IsListening ? Session.InFlightCount : 0)} with the disk",
     };
+
+    private string DescribeReport() =>
+        _reports.TryPeek(out EngineReport report) ? $"{report.Kind} {Find(report.Peer)?.Name} {report.Code}" : "";
+
+    private static string Describe(in HoldRecord record) =>
+        $"granted {record.Granted} used {record.Used} held {record.Held}";
 
     private void TakeLock()
     {
@@ -420,8 +426,10 @@ internal sealed partial class SessionThread : Actor
             case ConnectionAction.Attach:
                 CoverSession(0);
                 World.Note(
-                    $"{Name} ATTACH of {peer.Name} replaces {peer.Machine.AttachRequest.Replaces}{(peer.Machine.AttachRequest.TakeOver ? " takes over" : "")}; granted {Session.Record.Granted} used {Session.Record.Used} held {Session.Record.Held}");
-                Session.Attach(peer.Id, in peer.Machine.AttachRequest, new WireText(peer.Name), _machine.Chance.Next128(), NowMs);
+                    $"{Name} ATTACH of {peer.Name} replaces {peer.Machine.AttachRequest.Replaces}"
+                    + $"{(peer.Machine.AttachRequest.TakeOver ? " takes over" : "")}; {Describe(Session.Record)}");
+                UInt128 token = _machine.Chance.Next128();
+                Session.Attach(peer.Id, in peer.Machine.AttachRequest, new WireText(peer.Name), token, NowMs);
                 break;
             case ConnectionAction.Join:
                 CoverSession(1);
@@ -516,7 +524,9 @@ internal sealed partial class SessionThread : Actor
         World.Check(
             after.Granted >= before.Granted && after.Used >= before.Used && after.Used <= after.Granted,
             $"{Name}: epochs go back, {before.Granted}/{before.Used} to {after.Granted}/{after.Used}");
-        World.Check(!before.Held || after.Held || _machine.MayDropHold, $"{Name}: the hold ends though nobody ended it");
+        World.Check(
+            !before.Held || after.Held || _machine.MayDropHold,
+            $"{Name}: the hold ends though nobody ended it");
         _machine.MayDropHold &= after.Held;
     }
 

@@ -118,13 +118,16 @@ internal sealed class SimEngine : Actor, IDiskOwner
     public override string Describe(int kind, long a, long b) => kind switch
     {
         Read => $"{_name} reads of {_server.Find((int)a)?.Name}",
-        TakeOrder => $"{_name} order {(_orders.TryPeek(out EngineOrder order) ? $"{order.Kind} {order.Peer.Name} {order.Code}" : "")}",
+        TakeOrder => $"{_name} order {DescribeOrder()}",
         ToDisk => $"{_name} gives {_toDisk.TryPeek(out DiskOp? op)}{op?.Operation} {op?.Block}+{op?.Count} to the disk",
         FromDisk => $"{_name} hears of the disk",
         FlushFailed => $"{_name} answers a failed flush",
         PoisonCleared => $"{_name} the poison is {(a == 1 ? "gone" : "still there")}",
         _ => $"{_name} tick",
     };
+
+    private string DescribeOrder() =>
+        _orders.TryPeek(out EngineOrder order) ? $"{order.Kind} {order.Peer.Name} {order.Code}" : "";
 
     private void Obey(EngineOrder order)
     {

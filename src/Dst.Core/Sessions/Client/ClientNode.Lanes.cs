@@ -238,7 +238,8 @@ public sealed partial class ClientNode
     private void Recover()
     {
         bool changed = Export.BootId != _logBootId || Export.WriteErrorGeneration != _logGeneration;
-        _replaying = !Mutations.Has(Mutation.ReplaySkipped) && _hasLog && !LostUnflushedWrites && (changed || Export.Poisoned);
+        bool owed = changed || Export.Poisoned;
+        _replaying = !Mutations.Has(Mutation.ReplaySkipped) && _hasLog && !LostUnflushedWrites && owed;
         bool flushes = _clearing || (!_predecessorChecked && !IsReadOnly);
         if (!_replaying && !flushes)
         {

@@ -33,6 +33,26 @@ public sealed class ReplayTests
         return _rig.Order(LaneOrderKind.Recover, 0, box => box.Order.ReplayLog = replay);
     }
 
+    /// <summary>
+    /// One write is answered; the answer to another is lost, and the next epoch's table says it is done.
+    /// </summary>
+    /// <returns>Its copy to the log.</returns>
+    private LaneEffect WriteThenSettle(Request answered, Request completed)
+    {
+        _rig.Up();
+        Write(0, answered);
+        LaneEffect lost = Assert.Single(_rig.Submit(1, completed));
+        _rig.Down(0);
+        _rig.Down(1);
+        _rig.NextEpoch(Boot, generation: 1);
+        _rig.Shared.Completed.Add(new CompletedEntry(0, lost.Header.Slot, 0, lost.Header.Sequence));
+        List<LaneEffect> settled = _rig.Order(LaneOrderKind.Settle, 0);
+        Assert.Contains(settled, IsEnd(1));
+        LaneEffect copy = Assert.Single(settled, effect => effect.Kind == LaneEffectKind.CopyToLog);
+        _rig.Order(LaneOrderKind.Settle, 1);
+        return copy;
+    }
+
     [Fact]
     public void An_acknowledged_write_is_copied_before_it_completes()
     {
@@ -129,17 +149,18 @@ public sealed class ReplayTests
     [Fact]
     public void A_change_of_the_completed_table_is_replayed_too()
     {
-        _rig.Up();
-        Write(0, LaneRig.Write(0));
-        LaneEffect lost = Assert.Single(_rig.Submit(1, LaneRig.Write(4096)));
-        _rig.Down(0);
-        _rig.Down(1);
-        _rig.NextEpoch(Boot, generation: 1);
-        _rig.Shared.Completed.Add(new CompletedEntry(0, lost.Header.Slot, 0, lost.Header.Sequence));
-        List<LaneEffect> settled = _rig.Order(LaneOrderKind.Settle, 0);
-        Assert.Contains(settled, IsEnd(1));
-        LaneEffect copy = Assert.Single(settled, effect => effect.Kind == LaneEffectKind.CopyToLog);
-        _rig.Order(LaneOrderKind.Settle, 1);
+        LaneEffect copy = WriteThenSettle(LaneRig.Write(0), LaneRig.Write(4096));
+        List<LaneEffect> sent = _rig.Order(LaneOrderKind.Recover, 0, box => box.Order.ReplayLog = true).FindAll(IsSend);
+        Assert.Equal(
+            [(LaneEffectKind.SendLog, 0UL), (LaneEffectKind.SendLog, 4096UL)],
+            sent.Select(effect => (effect.Kind, effect.Header.OffsetBytes)));
+        Assert.Equal(copy.ArenaOffset, sent[1].ArenaOffset);
+    }
+
+    [Fact]
+    public void A_change_of_the_completed_table_is_newer_than_what_it_overwrites()
+    {
+        LaneEffect copy = WriteThenSettle(LaneRig.Write(0), LaneRig.Write(0));
         LaneEffect one = Assert.Single(_rig.Order(LaneOrderKind.Recover, 0, box => box.Order.ReplayLog = true), IsSend);
         Assert.Equal((LaneEffectKind.SendLog, copy.ArenaOffset), (one.Kind, one.ArenaOffset));
         Assert.Equal(Operation.Flush, Assert.Single(_rig.Answer(one), IsSend).Header.Operation);

@@ -5,7 +5,7 @@ using Dst.Control;
 using Dst.Daemon.Kernel;
 using Dst.Daemon.Logging;
 
-namespace Dst.Daemon.Devices;
+namespace Dst.Daemon.Objects;
 
 /// <summary>
 /// A process that serves one device, or all exports, started by this daemon or adopted from an earlier one. It outlives

@@ -1,6 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 
-namespace Dst.Daemon.Devices;
+namespace Dst.Daemon.Objects;
 
 /// <summary>The one space of names that devices and exports share. Any thread.</summary>
 internal sealed class NameSpace

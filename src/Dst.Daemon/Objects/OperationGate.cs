@@ -1,6 +1,6 @@
 using Dst.Control;
 
-namespace Dst.Daemon.Devices;
+namespace Dst.Daemon.Objects;
 
 /// <summary>
 /// Lets one operation at a time to a device and tells the others which one has it. Any thread; an operation enters,
@@ -30,9 +30,9 @@ internal sealed class OperationGate(string subject, Timing timing)
         {
             string what = _doing switch
             {
-                DeviceState.Creating => "it is being created; removing it with --force gives that up",
-                DeviceState.Starting => "it is being brought back",
-                DeviceState.Stopping => "it is being removed",
+                ObjectState.Creating => "it is being created; removing it with --force gives that up",
+                ObjectState.Starting => "it is being brought back",
+                ObjectState.Stopping => "it is being removed",
                 "" => "another operation has it",
                 var other => $"{other} has it",
             };
