@@ -71,7 +71,7 @@ expect() {
     local want=$1 text=$2 status=0
     shift 2
     # A trace of functions would go to stderr too.
-    (set +x; "$@") >"$work/out" 2>"$work/err" || status=$?
+    (set +x; "$@" >"$work/out" 2>"$work/err") || status=$?
     if ((status != want)); then
         echo "status $status instead of $want: $(cat "$work/err")"
         return 1
