@@ -58,7 +58,7 @@ part "packages"
 need_toolchain || exit 1
 need_packages iproute2 util-linux e2fsprogs procps kmod libcap2-bin curl shellcheck || exit 1
 if ! $quick; then
-    need_packages xfsprogs btrfs-progs fio dmsetup udev || exit 1
+    need_packages xfsprogs btrfs-progs fio dmsetup udev nftables || exit 1
 fi
 
 part "build"
@@ -183,7 +183,7 @@ if ! $quick; then
         add_line "$results/vm_test.log" || fail "vm_test.sh did not come to its end"
         # Errors that the tests make on purpose.
         allowed_dmesg='I/O error, dev (ublkb|dm-|ram|loop|sd)|Buffer I/O error|lost async page write'
-        allowed_dmesg+='|EXT4-fs (error|warning)'
+        allowed_dmesg+='|EXT4-fs (error|warning)|EXT4-fs \(ublkb.* I/O error|JBD2: I/O error .* ublkb'
         counts=(CYCLES=25 FIO_MIB=48 FS_MIB=64 REQUESTS=200000)
         vm_timeout=2000
         if $long; then

@@ -192,6 +192,16 @@ public sealed class VerbTests
         }
     }
 
+    /// <summary>A budget that was set can be taken back (S-15).</summary>
+    [Fact]
+    public async Task ZeroEndsABudget()
+    {
+        await using var daemon = new FakeDaemon(_ => new FakeAnswer(204, string.Empty));
+        (await Cli.RunAsync(daemon, "set-node", "d", "0", "deadline=0", "retries=0", "retry-time=0")).Succeeds();
+        FakeRequest sent = Assert.Single(daemon.Requests);
+        Assert.Equal("""{"deadline_ms":0,"retries":0,"retry_time_ms":0}""", sent.Body);
+    }
+
     [Fact]
     public async Task TakeOverIsAskedForOnce()
     {

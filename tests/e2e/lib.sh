@@ -70,7 +70,8 @@ wait_until() {
 expect() {
     local want=$1 text=$2 status=0
     shift 2
-    "$@" >"$work/out" 2>"$work/err" || status=$?
+    # A trace of functions would go to stderr too.
+    (set +x; "$@" >"$work/out" 2>"$work/err") || status=$?
     if ((status != want)); then
         echo "status $status instead of $want: $(cat "$work/err")"
         return 1
@@ -81,17 +82,24 @@ expect() {
 
 # Everything that a failed test may have left.
 clean_up() {
-    local name
+    local name run
     awk '$2 ~ "^'"$work"'" || $2 ~ "^/mnt" { print $2 }' /proc/mounts | tac | xargs -r -n 1 umount -l 2>/dev/null
     pkill -9 fio 2>/dev/null
     if [ -n "$(pgrep -x dstd)" ]; then
-        for name in $(dstctl list 2>/dev/null | awk '{ print $1 }'); do
-            dstctl remove-device "$name" --force --timeout 5 >/dev/null 2>&1
+        for run in "$DST_RUN_DIR" "$work"/files/*/run; do
+            for name in $(dstctl --run-dir "$run" list 2>/dev/null | awk '{ print $1 }'); do
+                dstctl --run-dir "$run" remove-device "$name" --force --timeout 5 >/dev/null 2>&1 ||
+                    dstctl --run-dir "$run" remove-export "$name" --force --timeout 5 >/dev/null 2>&1
+            done
         done
         pkill -x dstd
         wait_until 10 sh -c '! pgrep -x dstd' || pkill -9 -x dstd
     fi
     pkill -9 -x dst-target 2>/dev/null
+    pkill -9 -x dst-server 2>/dev/null
+    for name in $(ip netns list 2>/dev/null | awk '/^dst-/ { print $1 }'); do
+        ip netns del "$name"
+    done
     dmsetup remove_all --force >/dev/null 2>&1
     rm -rf "$state" "$work"/files "$DST_RUN_DIR"
     mkdir -p "$work/files"

@@ -10,6 +10,8 @@ namespace Dst.Cli.Commands;
 internal static class NodeCommands
 {
     private const int MaxNodeIndex = 63;
+    private const string NoDeadline = "deadline=0";
+    private const string NoRetryTime = "retry-time=0";
 
     private static readonly string[] Keys = ["deadline", "retries", "retry-time", "on-timeout"];
 
@@ -99,7 +101,8 @@ internal static class NodeCommands
         return (Inputs.DeviceName(daemon, "Name of the device."), index);
     }
 
-    // The keys are those of a node's specification, and so are their values and limits.
+    // The keys are those of a node's specification, and so are their values and limits. But a specification leaves out
+    // a budget that does not count, where here it has to be said.
     private static bool TryRead(string[] texts, out NodeSettings? settings, out string? error)
     {
         settings = null;
@@ -107,8 +110,10 @@ internal static class NodeCommands
             .FirstOrDefault(key => !Keys.Contains(key, StringComparer.Ordinal)) is { } unknown
                 ? $"'{unknown}' is not one of {string.Join(", ", Keys)}"
                 : null;
+        IEnumerable<string> parts =
+            texts.Where(text => text is not (NoDeadline or NoRetryTime)).Prepend("dst://host/export");
         if (error is not null
-            || !NodeSpec.TryParse($"dst://host/export,{string.Join(',', texts)}", out NodeSpec? spec, out error))
+            || !NodeSpec.TryParse(string.Join(',', parts), out NodeSpec? spec, out error))
         {
             return false;
         }
@@ -116,9 +121,9 @@ internal static class NodeCommands
         NetworkOptions options = ((NetworkNodeSpec)spec).Options;
         settings = new NodeSettings
         {
-            DeadlineMs = options.DeadlineMs,
+            DeadlineMs = texts.Contains(NoDeadline, StringComparer.Ordinal) ? 0 : options.DeadlineMs,
             Retries = options.Retries,
-            RetryTimeMs = options.RetryTimeMs,
+            RetryTimeMs = texts.Contains(NoRetryTime, StringComparer.Ordinal) ? 0 : options.RetryTimeMs,
             EndsWithError = texts.Any(text => text.StartsWith("on-timeout=", StringComparison.Ordinal))
                 ? options.OnTimeout == TimeoutRule.Error
                 : null,

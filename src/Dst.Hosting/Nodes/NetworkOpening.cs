@@ -138,7 +138,9 @@ public sealed class NetworkOpening(NetworkWishes wishes)
     {
         try
         {
-            while (!node.WaitAttached(SayMs, request.CancellationToken))
+            // A node that has failed never attaches, and a wait for it would not wait.
+            while (!node.WaitAttached(SayMs, request.CancellationToken)
+                && node.Status.Phase != ClientNodePhase.Failed)
             {
                 request.Events?.Waiting($"node {index} ({spec}): {node.Status.State}: {node.Status.LastError}");
             }

@@ -164,7 +164,7 @@ internal sealed class Connector
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
-            error = $"{target}: {(e is SocketException s ? s.Message : "cancelled")}";
+            error = e is SocketException failure ? TextOf(failure, target) : "cancelled";
         }
 
         lock (_gate)
@@ -174,6 +174,14 @@ internal sealed class Connector
 
         socket.Dispose();
         return null;
+    }
+
+    // The runtime's text names the address too, but not always.
+    private static string TextOf(SocketException failure, EndPoint target)
+    {
+        string text = failure.Message;
+        string address = $" {target}";
+        return $"{target}: {(text.EndsWith(address, StringComparison.Ordinal) ? text[..^address.Length] : text)}";
     }
 
     private static void SetOptions(Socket socket, EndPoint target)

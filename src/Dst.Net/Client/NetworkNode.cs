@@ -109,9 +109,10 @@ public sealed class NetworkNode : Node
             bool attached = node.WaitAttached(waitMs, cancellation);
             if (!attached && (identity.Known is null || node.Status.Phase == ClientNodePhase.Failed))
             {
-                throw new NetworkNodeException(
-                    $"node {spec}: {node.Status.State}: {node.Status.LastError}; "
-                    + "see that the server runs and exports it");
+                // Who was refused knows that the server runs, and why it does not serve him.
+                NetworkNodeStatus status = node.Status;
+                string advice = status.State is "refused" or "failed" ? "" : "; see that the server runs and exports it";
+                throw new NetworkNodeException($"node {spec}: {status.State}: {status.LastError}{advice}");
             }
 
             return node;

@@ -51,7 +51,9 @@ internal static class NodeTexts
     {
         ErrorMessage error = machine.LastError;
         string text = error.Text.IsEmpty ? "" : $": {error.Text}";
-        string holder = error.Holder.IsEmpty ? "" : $" (held by {error.Holder})";
+        string by = error.Holder.ToString();
+        // A server may name the holder in its text as well.
+        string holder = by.Length == 0 || text.Contains(by, StringComparison.Ordinal) ? "" : $" (held by {by})";
         return $"{CodeText(machine.LastRefusal)}{text}{holder}";
     }
 

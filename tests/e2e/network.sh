@@ -1,0 +1,525 @@
+#!/usr/bin/env bash
+# Network nodes on a real kernel: exports of servers in network namespaces of their own, devices over them, and what
+# happens to I/O when servers, daemons, targets and cables fail.
+# CYCLES=N sets how often a server is killed under load.
+set -u
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+f=$work/files
+cycles=${CYCLES:-25}
+
+add() { dstctl add-device "$@"; }
+node() { cat "$DST_RUN_DIR/devices/$1/nodes/$2/$3"; }
+node_is() { [ "$(node "$1" "$2" state)" = "$3" ]; }
+at() { # HOST COMMAND…: dstctl with the daemon of another host
+    local run=$f/$1/run
+    shift
+    dstctl --run-dir "$run" "$@"
+}
+
+# host N: a network namespace dst-N with address 10.70.N.2, joined by a cable to 10.70.N.1 here.
+host() {
+    ip netns add "dst-$1"
+    ip link add "dst$1" type veth peer name cable netns "dst-$1"
+    ip address add "10.70.$1.1/24" dev "dst$1"
+    ip link set "dst$1" up
+    ip -n "dst-$1" address add "10.70.$1.2/24" dev cable
+    ip -n "dst-$1" link set cable up
+    ip -n "dst-$1" link set lo up
+    mkdir -p "$f/$1"
+    start_host_daemon "$1"
+}
+
+# In the network of a host only: files and processes are shared.
+inside() { # N COMMAND…
+    local name=dst-$1
+    shift
+    nsenter --net="/run/netns/$name" "$@"
+}
+
+start_host_daemon() { # N
+    nsenter --net="/run/netns/dst-$1" dstd --run-dir "$f/$1/run" --state-dir "$f/$1/state" >>"$daemon_log" 2>&1 &
+    echo $! >"$f/$1/dstd.pid"
+    wait_until 20 at "$1" list
+}
+
+# export_of N NAME ARGUMENTS…: an export that this host and others on the cable reach.
+export_of() {
+    local number=$1
+    shift
+    at "$number" add-export "$@" --listen "10.70.$number.2" --allow "10.70.$number.0/24"
+}
+
+server_pid() { cat "$f/$1/run/server/pid"; }
+
+kill_server() { # N: it dies, and dstd starts the next
+    local pid
+    pid=$(server_pid "$1")
+    kill -9 "$pid"
+    wait_until 10 gone "$pid"
+}
+
+server_is_new() { # N PID
+    local pid
+    pid=$(server_pid "$1") && [ "$pid" != "$2" ] && kill -0 "$pid"
+}
+
+# Verified load on a disk until end_load.
+start_load() { # PATH [FIO-OPTION…]
+    local path=$1
+    shift
+    touch "$f/loading"
+    (
+        set +x
+        rounds=0
+        while [ -e "$f/loading" ]; do
+            fio --name=load --filename="$path" --direct=1 --rw=randrw --bsrange=4k-64k --ioengine=io_uring \
+                --iodepth=16 --size=16M --io_size=16M --verify=crc32c --verify_fatal=1 --verify_backlog=64 \
+                --verify_state_save=0 --randrepeat=0 --fsync=32 --output="$f/load.out" "$@" || {
+                cat "$f/load.out"
+                exit 1
+            }
+            rounds=$((rounds + 1))
+        done
+        echo "$rounds rounds of load"
+    ) &
+    load=$!
+}
+
+end_load() { # DEVICE
+    rm "$f/loading"
+    wait "$load"
+    sleep 1
+    [ "$(cat "$DST_RUN_DIR/devices/$1/errors")" = 0 ]
+}
+
+test_whole_thing() {
+    start_daemon
+    local path
+    [ "$(dstctl add-export a --node "file:$f/a,size=64M")" = dst://127.0.0.1/a ]
+    path=$(add d --node dst://127.0.0.1/a "file:$f/b,size=64M")
+    [ "$(blockdev --getsize64 "$path")" = $((128 << 20)) ]
+    mkfs.ext4 -q "$path"
+    mkdir -p "$f/mnt"
+    mount "$path" "$f/mnt"
+    dd if=/dev/urandom of="$f/copy" bs=1M count=80 status=none
+    cp "$f/copy" "$f/mnt/data"
+    sync -f "$f/mnt"
+    echo 3 >/proc/sys/vm/drop_caches
+    cmp "$f/copy" "$f/mnt/data"
+    dstctl status
+    dstctl status d
+    dstctl status a
+    node_is d 0 live
+    [ "$(node d 0 peer)" = 127.0.0.1:7003 ]
+    (($(node d 0 epoch) > 0))
+    [ "$(cat "$DST_RUN_DIR/exports/a/held")" = 1 ]
+    expect 5 "held by d on" dstctl remove-export a
+    umount "$f/mnt"
+    e2fsck -fn "$path"
+    dstctl remove-device d
+    wait_until 5 grep -qx 0 "$DST_RUN_DIR/exports/a/held"
+    dstctl remove-export a
+    wait_until 10 sh -c '! pgrep -x dst-server'
+    [ -z "$(dstctl list)" ]
+    [ -z "$(ls -A "$DST_RUN_DIR/exports")" ]
+}
+
+test_server_killed_again_and_again() {
+    host 1
+    host 2
+    start_daemon
+    export_of 1 one --node "file:$f/one,size=64M"
+    export_of 2 two --node "file:$f/two,size=64M"
+    local path i pid
+    path=$(add d --node dst://10.70.1.2/one dst://10.70.2.2/two "file:$f/three,size=64M")
+    start_load "$path" --size=160M
+    for ((i = 0; i < cycles; i++)); do
+        pid=$(server_pid 1)
+        kill_server 1
+        wait_until 10 server_is_new 1 "$pid"
+        wait_until 20 node_is d 0 live
+        sleep 0.5
+    done
+    end_load d
+    (($(node d 0 reconnects) >= cycles))
+    [ "$(node d 1 reconnects)" = 0 ]
+    dstctl remove-device d
+    at 1 remove-export one
+    at 2 remove-export two
+}
+
+start_remote_write() { # PATH: one block behind the first 32 MiB
+    dd if=/dev/urandom of="$1" bs=4k count=1 seek=$((48 << 8)) oflag=direct conv=notrunc status=none 2>"$f/write.err" &
+    writer=$!
+}
+# In this shell: a subshell has no children to wait for.
+ended_badly() { # PID
+    if wait "$1"; then
+        echo "process $1 ended well"
+        return 1
+    fi
+}
+still_waits() { sleep "$1" && kill -0 "$writer"; }
+
+test_daemons_killed_during_io() {
+    host 1
+    start_daemon
+    export_of 1 one --node "file:$f/one,size=64M"
+    local path server target
+    path=$(add d --node dst://10.70.1.2/one "file:$f/two,size=32M")
+    server=$(server_pid 1)
+    target=$(cat "$DST_RUN_DIR/devices/d/pid")
+    start_load "$path" --size=80M
+    sleep 1
+    kill -9 "$(cat "$f/1/dstd.pid")"
+    kill_daemon KILL
+    sleep 2
+    start_host_daemon 1
+    start_daemon
+    sleep 1
+    end_load d
+    [ "$(server_pid 1)" = "$server" ]
+    [ "$(cat "$DST_RUN_DIR/devices/d/pid")" = "$target" ]
+    [ "$(node d 0 reconnects)" = 0 ]
+    expect 5 "held by d on" at 1 remove-export one
+    dstctl remove-device d
+    at 1 remove-export one
+    wait_until 10 gone "$server"
+}
+
+# A device over a server and a local file, under load.
+loaded_device() {
+    host 1
+    start_daemon
+    export_of 1 one --node "file:$f/one,size=64M"
+    path=$(add d --node dst://10.70.1.2/one "file:$f/two,size=32M")
+    start_load "$path" --size=80M
+    sleep 1
+}
+end_loaded_device() {
+    wait_until 30 node_is d 0 live
+    end_load d
+    dstctl remove-device d
+    at 1 remove-export one
+}
+reconnects_exceed() { (($(node d 0 reconnects) > $1)); }
+
+test_cable_pulled_out() {
+    local path
+    loaded_device
+    ip link set dst1 down
+    sleep 10
+    ip link set dst1 up
+    wait_until 30 reconnects_exceed 0
+    end_loaded_device
+}
+
+# No error, only silence: in one direction, then in the other.
+test_cable_silent() {
+    modprobe nf_tables
+    local path before chain
+    loaded_device
+    for chain in input output; do
+        before=$(node d 0 reconnects)
+        inside 1 nft "add table inet t; add chain inet t c { type filter hook $chain priority 0; policy drop; }"
+        sleep 8
+        (! node_is d 0 live)
+        inside 1 nft delete table inet t
+        wait_until 30 reconnects_exceed "$before"
+        wait_until 30 node_is d 0 live
+        sleep 1
+    done
+    end_loaded_device
+}
+
+test_connections_reset() {
+    modprobe tcp_diag
+    local path i
+    loaded_device
+    for i in 0 2 4; do
+        ss -K dst 10.70.1.2 dport = 7003
+        wait_until 30 reconnects_exceed "$i"
+        wait_until 30 node_is d 0 live
+        sleep 0.5
+        inside 1 ss -K state established sport = 7003
+        wait_until 30 reconnects_exceed "$((i + 1))"
+        wait_until 30 node_is d 0 live
+        sleep 0.5
+    done
+    end_loaded_device
+}
+
+test_cable_bad() {
+    modprobe sch_netem
+    local path
+    loaded_device
+    tc qdisc add dev dst1 root netem delay 5ms 2ms loss 5% reorder 10% duplicate 5% corrupt 2%
+    inside 1 tc qdisc add dev cable root netem delay 5ms 2ms loss 5% reorder 10% duplicate 5% corrupt 2%
+    sleep 10
+    tc qdisc change dev dst1 root netem delay 200ms
+    sleep 5
+    tc qdisc del dev dst1 root
+    inside 1 tc qdisc del dev cable root
+    end_loaded_device
+}
+
+test_server_stopped_for_a_while() {
+    host 1
+    start_daemon
+    export_of 1 one --node "file:$f/one,size=64M"
+    local path
+    path=$(add d --node dst://10.70.1.2/one)
+    start_load "$path"
+    sleep 1
+    kill -STOP "$(server_pid 1)"
+    sleep 10
+    (! node_is d 0 live)
+    kill -CONT "$(server_pid 1)"
+    wait_until 30 node_is d 0 live
+    end_load d
+    dstctl remove-device d
+}
+
+# S-02, S-03, S-09: the successor of a dead target fences it, and what was synced is there.
+test_target_killed_and_its_successor() {
+    host 1
+    start_daemon
+    export_of 1 one --node "file:$f/one,size=96M"
+    local path epoch i
+    path=$(add d --node "file:$f/two,size=32M" dst://10.70.1.2/one --id 4)
+    mkfs.ext4 -q "$path"
+    mkdir -p "$f/mnt"
+    mount "$path" "$f/mnt"
+    for i in 1 2 3; do
+        head -c 12M /dev/urandom >"$f/copy$i"
+        dd if="$f/copy$i" of="$f/mnt/file$i" bs=1M conv=fsync status=none
+    done
+    epoch=$(node d 1 epoch)
+    (dd if=/dev/urandom of="$f/mnt/more" bs=64k count=400 oflag=direct status=none || true) &
+    local writer=$!
+    sleep 0.5
+    kill -9 "$(cat "$DST_RUN_DIR/devices/d/pid")"
+    wait "$writer"
+    umount -l "$f/mnt"
+    wait_until 30 sh -c "dstctl status d | grep -q failed"
+    [ "$(cat "$f/1/run/exports/one/held")" = 1 ]
+    kill_daemon TERM
+    start_daemon
+    wait_until 40 test -b /dev/ublkb4
+    wait_until 20 node_is d 1 live
+    (($(node d 1 epoch) > epoch))
+    e2fsck -fy /dev/ublkb4 || [ $? = 1 ]
+    e2fsck -fn /dev/ublkb4
+    mount /dev/ublkb4 "$f/mnt"
+    for i in 1 2 3; do
+        cmp "$f/copy$i" "$f/mnt/file$i"
+    done
+    umount "$f/mnt"
+    dstctl remove-device d
+    at 1 remove-export one
+}
+
+test_operators() {
+    host 1
+    start_daemon
+    export_of 1 one --node "file:$f/one,size=32M"
+    local path
+    path=$(add d --node "file:$f/two,size=32M" dst://10.70.1.2/one)
+    # The second half lies on the server.
+    blockdev --getsize64 "$path"
+    expect 2 "not a network node" dstctl suspend-node d 0
+    expect 3 "no node 7" dstctl suspend-node d 7
+    dstctl suspend-node d 1
+    wait_until 5 node_is d 1 suspended
+    dstctl status d
+    start_remote_write "$path"
+    still_waits 2
+    dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct conv=notrunc status=none
+    dstctl resume-node d 1
+    wait "$writer"
+    wait_until 5 node_is d 1 live
+    # Without the cable a write waits, for ever, unless an operator ends it.
+    ip link set dst1 down
+    start_remote_write "$path"
+    still_waits 3
+    dstctl fail-node d 1
+    ended_badly "$writer"
+    grep 'severed' "$f/write.err"
+    # Or its budget does.
+    dstctl set-node d 1 retry-time=2s on-timeout=error
+    start_remote_write "$path"
+    wait_until 20 gone "$writer"
+    ended_badly "$writer"
+    dstctl set-node d 1 retry-time=0 on-timeout=queue
+    start_remote_write "$path"
+    still_waits 4
+    ip link set dst1 up
+    wait "$writer"
+    wait_until 5 node_is d 1 live
+    expect 2 colour dstctl set-node d 1 colour=red
+    dstctl remove-device d
+    at 1 remove-export one
+}
+
+second_client() {
+    mkdir -p "$f/c"
+    dstd --run-dir "$f/c/run" --state-dir "$f/c/state" >>"$daemon_log" 2>&1 &
+    echo $! >"$f/c/dstd.pid"
+    wait_until 20 at c list
+}
+
+test_two_clients() {
+    host 1
+    start_daemon
+    second_client
+    export_of 1 one --node "file:$f/one,size=32M"
+    local path other target
+    path=$(add d --node dst://10.70.1.2/one --id 6)
+    head -c 1M /dev/urandom >"$f/copy"
+    dd if="$f/copy" of="$path" bs=1M oflag=direct conv=fsync,notrunc status=none
+    expect 6 "held by d on" at c add-device other --node dst://10.70.1.2/one --timeout 2
+    [ -z "$(at c list)" ]
+    other=$(at c add-device other --node dst://10.70.1.2/one --take-over)
+    cmp -n 1048576 "$f/copy" "$other"
+    wait_until 10 node_is d 0 failed
+    dstctl status d | grep -i 'taken.*over'
+    (! dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct conv=notrunc status=none)
+    (! dd if="$path" of=/dev/null bs=4k count=1 iflag=direct status=none)
+    cmp -n 1048576 "$f/copy" "$other"
+    # It stays out, even when it comes anew and nobody holds the export.
+    at c remove-device other
+    kill -9 "$(cat "$DST_RUN_DIR/devices/d/pid")"
+    wait_until 30 sh -c "dstctl status d | grep -q failed"
+    kill_daemon TERM
+    start_daemon
+    wait_until 20 sh -c "dstctl status d | grep -iq 'taken.*over'"
+    [ ! -e /dev/ublkb6 ]
+    dstctl remove-device d
+    # The hold of a client that died is ended by an operator.
+    path=$(add d --node dst://10.70.1.2/one)
+    target=$(cat "$DST_RUN_DIR/devices/d/pid")
+    kill -9 "$target"
+    wait_until 30 sh -c "dstctl status d | grep -q failed"
+    expect 5 "held by d on" at 1 remove-export one
+    at 1 release-export one
+    at c add-device other --node dst://10.70.1.2/one
+    kill_daemon TERM
+    start_daemon
+    sleep 2
+    dstctl status d
+    dstctl remove-device d --force
+    at c remove-device other
+    at 1 remove-export one
+}
+
+test_read_only_export() {
+    host 1
+    start_daemon
+    second_client
+    dd if=/dev/urandom of="$f/iso" bs=1M count=16 status=none
+    export_of 1 iso --read-only --node "file:$f/iso"
+    local one two
+    expect 6 "read-only" add d --node dst://10.70.1.2/iso --timeout 2
+    one=$(add d --read-only --node dst://10.70.1.2/iso)
+    two=$(at c add-device other --read-only --node dst://10.70.1.2/iso)
+    cmp "$f/iso" "$one"
+    cmp "$f/iso" "$two"
+    (! dd if=/dev/zero of="$one" bs=4k count=1 oflag=direct conv=notrunc status=none)
+    expect 5 "read by" at 1 remove-export iso
+    kill_server 1
+    echo 3 >/proc/sys/vm/drop_caches
+    cmp "$f/iso" "$one"
+    dstctl remove-device d
+    at c remove-device other
+    at 1 remove-export iso
+}
+
+test_creation_and_return() {
+    host 1
+    start_daemon
+    local path started=$SECONDS
+    expect 6 "node 0" add d --node dst://10.70.1.2/nothing "file:$f/new,size=16M" --timeout 2
+    expect 6 "node 1" add d --node "file:$f/new,size=16M" dst://10.70.1.2:7999/nothing --timeout 2
+    ((SECONDS - started < 25))
+    [ ! -e "$f/new" ]
+    [ -z "$(dstctl list)" ]
+    [ -z "$(pgrep -x dst-target)" ]
+    [ -z "$(find "$state" -type f)" ]
+    expect 2 allow at 1 add-export wide --node zero:16M --listen 10.70.1.2
+    # An export that is not for this host is as good as none.
+    at 1 add-export far --node zero:16M --listen 10.70.1.2 --allow 10.99.0.0/16
+    expect 6 "no such export" add d --node dst://10.70.1.2/far --timeout 2
+    at 1 remove-export far
+    # A device that comes back waits for its server, and holds up no other.
+    export_of 1 one --node "file:$f/one,size=16M"
+    path=$(add d --node dst://10.70.1.2/one --id 8)
+    add e --node "file:$f/local,size=16M" --id 9
+    head -c 1M /dev/urandom >"$f/copy"
+    dd if="$f/copy" of="$path" bs=1M oflag=direct status=none
+    kill_daemon KILL
+    pkill -9 -x dst-target
+    kill -9 "$(cat "$f/1/dstd.pid")"
+    kill -9 "$(server_pid 1)"
+    wait_until 20 sh -c '! pgrep -x dst-target'
+    start_daemon
+    wait_until 20 test -b /dev/ublkb9
+    dstctl status d
+    dstctl status d | grep -q starting
+    [ ! -e /dev/ublkb8 ]
+    start_host_daemon 1
+    wait_until 30 test -b /dev/ublkb8
+    cmp -n 1048576 "$f/copy" /dev/ublkb8
+    dstctl remove-device d
+    dstctl remove-device e
+    at 1 remove-export one
+}
+
+# A server whose disk forgets what was not flushed, when it is killed (S-20 to S-22).
+power_cuts() { # CACHE
+    host 1
+    start_daemon
+    export_of 1 one --cache "$1" --node "volatile:7,file:$f/one,size=64M"
+    local path i pid
+    path=$(add d --node dst://10.70.1.2/one)
+    [ "$(cat "$f/1/run/exports/one/cache")" = "$1" ]
+    head -c 6M /dev/urandom >"$f/copy"
+    # Kept open: its last close would flush.
+    exec 7<>"$path"
+    dd if="$f/copy" of="$path" bs=64k count=32 oflag=direct conv=notrunc,fsync status=none
+    dd if="$f/copy" of="$path" bs=64k count=64 skip=32 seek=32 oflag=direct conv=notrunc status=none
+    kill_server 1
+    dd if="$path" bs=64k count=96 iflag=direct status=none | cmp - "$f/copy"
+    if [ "$1" = write-back ]; then
+        (($(node d 0 replayed_bytes) >= 4 << 20))
+    fi
+    # Discards and zeroes that were not flushed come back as well.
+    blkdiscard -z -o $((1 << 20)) -l $((1 << 20)) "$path"
+    kill_server 1
+    dd if="$path" bs=1M skip=1 count=1 iflag=direct status=none | cmp -n $((1 << 20)) - /dev/zero
+    exec 7<&-
+    start_load "$path"
+    for ((i = 0; i < (cycles + 4) / 5; i++)); do
+        sleep 1.5
+        pid=$(server_pid 1)
+        kill_server 1
+        wait_until 10 server_is_new 1 "$pid"
+        wait_until 20 node_is d 0 live
+    done
+    end_load d
+    # What was flushed before the device went is in the file.
+    dd if="$f/copy" of="$path" bs=1M oflag=direct conv=notrunc status=none
+    dstctl remove-device d
+    kill_server 1
+    cmp -n $((6 << 20)) "$f/copy" "$f/one"
+    at 1 remove-export one
+}
+
+test_power_cuts_write_back() { power_cuts write-back; }
+test_power_cuts_write_through() { power_cuts write-through; }
+
+for name in $(declare -F | awk '$3 ~ /^test_/ { print substr($3, 6) }'); do
+    [ -n "${ONLY:-}" ] && ! [[ $name =~ $ONLY ]] && continue
+    run_test "$name" "test_$name"
+done
+finish
