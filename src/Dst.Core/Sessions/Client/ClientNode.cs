@@ -48,7 +48,7 @@ public sealed partial class ClientNode
         _connections = new ConnectionState[shared.Connections];
         _frameCount = (4 * shared.Connections) + 8;
         _frames = new byte[_frameCount * WireLimits.ControlFrameMaxBytes];
-        _pause = new RetryPause(options.JitterSeed);
+        _pause = new RetryPause(options.JitterSeed, options.PauseMaxMs);
         _known = options.Known;
         _replaces = options.LastEpoch;
         LastEpoch = options.LastEpoch;
@@ -442,7 +442,7 @@ public sealed partial class ClientNode
                 Phase = ClientNodePhase.Pausing;
                 break;
             case AfterEnd.TryAgainSlowly:
-                NextTryMs = nowMs + ClientLimits.SlowRetryMs;
+                NextTryMs = nowMs + int.Min(ClientLimits.SlowRetryMs, _options.PauseMaxMs);
                 Phase = ClientNodePhase.Pausing;
                 break;
             case AfterEnd.Fail:
