@@ -201,6 +201,7 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
     private const int OptionalBit = 0x8000;
     private ReadOnlySpan<byte> _rest = body;
     private ulong _seen;
+    private ulong _seenOptional;
     private int _count;
 
     /// <summary>Type of the entry that was read last.</summary>
@@ -236,13 +237,15 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
 
         Value = _rest[..lengthBytes];
         _rest = _rest[lengthBytes..];
+        // Apart: an optional entry that is skipped is none of those that a message needs, whatever its number (N-30).
+        ref ulong seen = ref IsOptional(Type) ? ref _seenOptional : ref _seen;
         ulong bit = BitOf(Type);
-        if ((_seen & bit) != 0)
+        if ((seen & bit) != 0)
         {
             return Fail(WireError.TlvDouble);
         }
 
-        _seen |= bit;
+        seen |= bit;
         return true;
     }
 
@@ -251,7 +254,7 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
     /// </summary>
     public void Unknown()
     {
-        if (((int)Type & OptionalBit) == 0)
+        if (!IsOptional(Type))
         {
             Fail(WireError.TlvUnknown);
         }
@@ -269,10 +272,10 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
 
     /// <summary>True when an entry of the type was read.</summary>
     /// <param name="type">One of <see cref="TlvType"/>.</param>
-    public readonly bool Has(TlvType type) => (_seen & BitOf(type)) != 0;
+    public readonly bool Has(TlvType type) => ((IsOptional(type) ? _seenOptional : _seen) & BitOf(type)) != 0;
 
     /// <summary>The set of some types, as <see cref="End"/> takes it.</summary>
-    /// <param name="types">Types that exist.</param>
+    /// <param name="types">Types that exist and are not optional.</param>
     public static ulong SetOf(params ReadOnlySpan<TlvType> types)
     {
         ulong set = 0;
@@ -320,7 +323,9 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
     /// <param name="lengthBytes">Wanted length.</param>
     public bool IsLong(int lengthBytes) => Value.Length == lengthBytes || Fail(WireError.TlvValue);
 
-    /// <summary>Types 0x8000 to 0x803F share no bit with those below 0x40 that exist; others have none.</summary>
+    private static bool IsOptional(TlvType type) => ((int)type & OptionalBit) != 0;
+
+    /// <summary>A bit for each number below 64; others have none.</summary>
     private static ulong BitOf(TlvType type)
     {
         int number = (int)type & ~OptionalBit;

@@ -110,6 +110,26 @@ public sealed class MessageCodecTests
         Assert.Equal(WireError.None, Read("ERROR", many[4..]));
     }
 
+    [Theory]
+    [InlineData("ATTACH", 8)]
+    [InlineData("ATTACH_OK", 21)]
+    [InlineData("JOIN", 18)]
+    public void An_optional_entry_is_not_the_needed_one_of_the_same_number(string name, byte type)
+    {
+        byte[] body = Body(name);
+        int at = 0;
+        while (body[at] != type || body[at + 1] != 0)
+        {
+            at += 4 + body[at + 2];
+        }
+
+        byte[] optional = [type, 0x80, 0, 0];
+        Assert.Equal(WireError.None, Read(name, [.. body, .. optional]));
+        Assert.Equal(WireError.None, Read(name, [.. optional, .. body]));
+        body[at + 1] = 0x80;
+        Assert.Equal(WireError.TlvMissing, Read(name, body));
+    }
+
     [Fact]
     public void A_read_only_attach_replaces_nothing()
     {
