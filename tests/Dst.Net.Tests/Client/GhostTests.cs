@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Dst.Core;
 using Dst.Core.Requests;
 using Dst.Core.Wire;
 using Dst.Net.Client;
@@ -9,7 +8,7 @@ namespace Dst.Net.Tests.Client;
 /// <summary>
 /// The ghost write: W1 is held back in a wire or in the disk, the client comes back and sends it again, W2 to the same
 /// block is acknowledged, then the first W1 goes on. The disk keeps W2 (S-02, S-05, S-06, S-11).
-/// DST_GHOST_ROUNDS sets the rounds. With DST_MUTATION=NAME the process runs a broken variant, which must be found.
+/// DST_GHOST_ROUNDS sets the rounds.
 /// </summary>
 public sealed class GhostTests
 {
@@ -23,14 +22,6 @@ public sealed class GhostTests
     private const int Stride = 37;
 
     private static readonly int Rounds = Counts.Of("DST_GHOST_ROUNDS", 200);
-
-    static GhostTests()
-    {
-        if (Environment.GetEnvironmentVariable("DST_MUTATION") is { } name)
-        {
-            Mutations.Active = Enum.Parse<Mutation>(name);
-        }
-    }
 
     [Theory]
     [InlineData("", false, 1)]
