@@ -22,6 +22,8 @@ internal sealed class TrapNode(Node inner, ExportSignals signals) : WrapperNode(
 
     public ManualResetEventSlim Caught { get; } = new();
 
+    public bool Catches(int timeoutMs) => Caught.Wait(timeoutMs);
+
     /// <summary>The next write is caught; all others pass.</summary>
     public void Arm()
     {

@@ -20,6 +20,10 @@ internal sealed class Ghost(Func<FrameHeader, bool> isIt, int atByte)
     public ManualResetEventSlim Gone { get; } = new();
 
     public void LetGo() => Released.Set();
+
+    public bool IsHeld(int timeoutMs) => Held.Wait(timeoutMs);
+
+    public bool IsGone(int timeoutMs) => Gone.Wait(timeoutMs);
 }
 
 /// <summary>

@@ -37,7 +37,7 @@ public sealed class GhostTests
         {
             Ghost ghost = world.Proxy.Arm(IsWrite, round * Stride % (WriteFrameBytes + 1));
             TestQueue.Job first = world.BeginWrite(2 * round);
-            Assert.True(ghost.Held.Wait(TimeoutMs), $"round {round}: the write does not come");
+            Assert.True(ghost.IsHeld(TimeoutMs), $"round {round}: the write does not come");
             if (races)
             {
                 Pause(random.Next(3_000));
@@ -47,7 +47,7 @@ public sealed class GhostTests
             world.Ends(first, round);
             world.Write((2 * round) + 1);
             ghost.LetGo();
-            Assert.True(ghost.Gone.Wait(TimeoutMs), $"round {round}: the server keeps the old connection");
+            Assert.True(ghost.IsGone(TimeoutMs), $"round {round}: the server keeps the old connection");
             world.Keeps((2 * round) + 1, round);
         }
 
@@ -68,7 +68,7 @@ public sealed class GhostTests
                 header => header.Kind == FrameKind.Attach, round * Stride % (WireLimits.HeaderBytes + 200));
             world.Proxy.CutAll();
             TestQueue.Job first = world.BeginWrite(2 * round);
-            Assert.True(ghost.Held.Wait(TimeoutMs), $"round {round}: ATTACH does not come");
+            Assert.True(ghost.IsHeld(TimeoutMs), $"round {round}: ATTACH does not come");
             if (races)
             {
                 Pause(random.Next(3_000));
@@ -79,7 +79,7 @@ public sealed class GhostTests
             world.Write((2 * round) + 1);
             ulong epoch = world.Server.Status.Epoch;
             ghost.LetGo();
-            Assert.True(ghost.Gone.Wait(TimeoutMs), $"round {round}: the server keeps the old connection");
+            Assert.True(ghost.IsGone(TimeoutMs), $"round {round}: the server keeps the old connection");
             world.Keeps((2 * round) + 1, round);
             Assert.True(races || world.Server.Status.Epoch == epoch, $"round {round}: an old ATTACH ended the session");
         }
@@ -98,7 +98,7 @@ public sealed class GhostTests
         {
             trap!.Arm();
             TestQueue.Job first = world.BeginWrite(2 * round);
-            Assert.True(trap.Caught.Wait(TimeoutMs), $"round {round}: the write does not come");
+            Assert.True(trap.Catches(TimeoutMs), $"round {round}: the write does not come");
             world.Proxy.CutAll();
             bool ended = first.Ends(20 + (round % 3 * 20));
             trap.Release();
@@ -129,7 +129,7 @@ public sealed class GhostTests
                 using TestQueue queue = TestQueue.Start(1, dying)[0];
                 ghost = proxy.Arm(IsWrite, round * Stride % (WriteFrameBytes + 1));
                 TestQueue.Job first = queue.BeginWrite(0, NetworkNodeTests.Bytes(Length, 2 * round));
-                Assert.True(ghost.Held.Wait(TimeoutMs), $"round {round}: the write does not come");
+                Assert.True(ghost.IsHeld(TimeoutMs), $"round {round}: the write does not come");
 
                 // Nobody sends it again; its connection to the server stands.
                 dying.Suspend();
@@ -142,7 +142,7 @@ public sealed class GhostTests
             byte[] second = NetworkNodeTests.Bytes(Length, (2 * round) + 1);
             Assert.Equal(DstStatus.Ok, successor.Write(0, second));
             ghost.LetGo();
-            Assert.True(ghost.Gone.Wait(TimeoutMs), $"round {round}: the server keeps the old connection");
+            Assert.True(ghost.IsGone(TimeoutMs), $"round {round}: the server keeps the old connection");
             Assert.Equal(second, successor.Read(0, Length));
         }
 

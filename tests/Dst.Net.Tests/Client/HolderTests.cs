@@ -128,7 +128,7 @@ public sealed class HolderTests
     }
 
     [Fact]
-    public void Of_two_writers_one_is_refused_and_its_tries_disturb_nobody()
+    public async Task Of_two_writers_one_is_refused_and_its_tries_disturb_nobody()
     {
         using TestServer server = new();
         server.Add("mem:1M");
@@ -148,7 +148,8 @@ public sealed class HolderTests
             Assert.Equal(Bytes(i), queue.Read(0, Length));
         }
 
-        Assert.Contains("held by test", refused.GetAwaiter().GetResult().Message, StringComparison.Ordinal);
+        NetworkNodeException e = await refused;
+        Assert.Contains("held by test", e.Message, StringComparison.Ordinal);
         Assert.Equal(epoch, server.Status.Epoch);
         Assert.Equal(0, holder.Status.Reconnects);
     }

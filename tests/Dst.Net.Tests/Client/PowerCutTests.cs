@@ -1,5 +1,4 @@
 using Dst.Core.Requests;
-using Dst.Core.Sessions.Client;
 using Dst.Core.Wire;
 using Dst.Net.Client;
 

@@ -32,7 +32,7 @@ public sealed class StreamFuzzTests
         int live = 0;
         for (int i = 0; i < Conversations; i++)
         {
-            live += Converse(server, mutator) ? 1 : 0;
+            live += Converse(server, mutator, (ulong)i + 1) ? 1 : 0;
             byte[] data = NetworkNodeTests.Bytes(4096, i);
             Assert.Equal(DstStatus.Ok, queue.Write(0, data));
             Assert.Equal(data, queue.Read(0, data.Length));
@@ -42,7 +42,8 @@ public sealed class StreamFuzzTests
         Assert.Equal(0, good.Status.Reconnects);
         TestServer.Eventually(() => server.Host.Status().Connections == 1, "the others are gone");
         server.Host.ReleaseHold(Victim, TimeoutMs);
-        using ScriptedClient after = ScriptedClient.Live(server.EndPoint, Victim);
+        using ScriptedClient after = ScriptedClient.Live(
+            server.EndPoint, Victim, with: client => client.Incarnation = ulong.MaxValue);
         Assert.Equal(DstStatus.Ok, after.Write(0, 1, 0, new byte[512]));
     }
 
@@ -68,11 +69,14 @@ public sealed class StreamFuzzTests
     }
 
     /// <summary>True when requests were sent on a live session.</summary>
-    private static bool Converse(TestServer server, Mutator mutator)
+    private static bool Converse(TestServer server, Mutator mutator, ulong incarnation)
     {
         int stage = mutator.Next(6);
         using ScriptedClient client = ScriptedClient.Connect(server.EndPoint);
         client.Checksum = (ChecksumKind)mutator.Next(3);
+
+        // Each counts its requests anew.
+        client.Incarnation = incarnation;
         try
         {
             return Speak(server, client, mutator, stage);
