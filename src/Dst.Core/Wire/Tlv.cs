@@ -87,6 +87,12 @@ public enum TlvType : ushort
 
     /// <summary>Text for people.</summary>
     Text = 0x8019,
+
+    /// <summary>u16 slot, u64 sequence: the request that a refusal is about (S-33).</summary>
+    Request = 0x801A,
+
+    /// <summary>u16: queues of the client that share its connections (S-31).</summary>
+    Lanes = 0x801B,
 }
 
 /// <summary>

@@ -99,6 +99,23 @@ public sealed class MessageCodecTests
     }
 
     [Fact]
+    public void An_error_names_its_request_and_an_attach_its_lanes()
+    {
+        ErrorMessage error = new() { Slot = 5, Sequence = 42 };
+        byte[] body = Samples.Make(frame => MessageCodec.Write(RefusalCode.Checksum, error, frame))[64..];
+        Assert.Equal(WireError.None, MessageCodec.TryRead(body, out ErrorMessage read));
+        Assert.Equal(error, read);
+        body[4] = body[5] = 0xff;
+        Assert.Equal(WireError.TlvValue, Read("ERROR", body));
+        AttachMessage attach = Samples.Attach;
+        attach.Lanes = 7;
+        Assert.Equal(WireError.None, MessageCodec.TryRead(AttachBody(attach), out AttachMessage again));
+        Assert.Equal(7, again.Lanes);
+        attach.Lanes = 65;
+        Assert.Equal(WireError.TlvValue, Read("ATTACH", AttachBody(attach)));
+    }
+
+    [Fact]
     public void Entries_are_counted()
     {
         byte[] optional = [0x3B, 0x80, 0, 0];

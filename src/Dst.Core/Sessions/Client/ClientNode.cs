@@ -388,9 +388,19 @@ public sealed partial class ClientNode
         _pendingLanes = _lanesUp ? _shared.Lanes : 0;
         if (_lanesUp)
         {
-            OrderAll(new LaneOrder { Kind = LaneOrderKind.Close });
+            for (int lane = 0; lane < _shared.Lanes; lane++)
+            {
+                bool named = _badSequence != 0 && ShareOf(lane, _granted, Export.Credits).Connection == _badConnection;
+                OrderOne(lane, new LaneOrder
+                {
+                    Kind = LaneOrderKind.Close,
+                    BadSlot = _badSlot,
+                    BadSequence = named ? _badSequence : 0,
+                });
+            }
         }
 
+        _badSequence = 0;
         AdvanceEnd(nowMs);
     }
 
