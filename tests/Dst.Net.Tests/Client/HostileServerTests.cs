@@ -203,7 +203,7 @@ public sealed class HostileServerTests
         {
             _server = server;
             Task<FakePeer> peer = server.AcceptLiveSoon();
-            Node = TestNode.Open(TestNode.Tcp(server.Port));
+            Node = TestNode.Open(TestNode.Tcp(server.Port), pauseMaxMs: 100);
             Peer = peer.Result;
             Queue = TestQueue.Start(1, Node)[0];
         }
