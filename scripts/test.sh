@@ -2,8 +2,8 @@
 # Runs every test and closes with the line `N passed, N failed, N skipped`.
 #   --quick          native tests only
 #   --kernel 6.12|7  in the VM only this kernel (default: both)
-#   --long           the full counts (500 cycles, 1 GiB verified, 2 million requests): hours under emulation;
-#                    1,000 fresh seeds of the simulated world
+#   --long           the full counts (500 cycles, 1 GiB verified, 2 million requests, 10,000 ghost writes, 10 million
+#                    inputs for each parser, 1,000 fresh seeds of the simulated world): hours under emulation
 set -uo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -68,11 +68,17 @@ if ! dotnet build Dst.Ublk.sln --nologo -v quiet -p:UseSharedCompilation=true; t
     exit 1
 fi
 
+native_timeout=900
+if $long; then
+    export DST_GHOST_ROUNDS=10000 DST_FUZZ_RUNS=10000000
+    native_timeout=7200
+fi
+
 # run_tests NAME…: runs test projects one after the other; leaves a log and a status of each.
 run_tests() {
     local name
     for name in "$@"; do
-        timeout 900 "tests/$name/bin/Debug/net10.0/$name" -noColor >"$results/$name.log" 2>&1
+        timeout "$native_timeout" "tests/$name/bin/Debug/net10.0/$name" -noColor >"$results/$name.log" 2>&1
         echo $? >"$results/$name.log.status"
     done
 }

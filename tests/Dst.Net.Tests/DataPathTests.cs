@@ -149,7 +149,11 @@ public sealed class DataPathTests
         byte[] frame = client.WriteFrame(0, 2, 0, Bytes(4096, 2));
         frame[^1] ^= 1;
         client.Send(frame);
-        client.ExpectError(RefusalCode.Checksum);
+        Frame error = client.Receive();
+        Assert.Equal("ERROR Checksum", error.ToString());
+        Assert.Equal(WireError.None, MessageCodec.TryRead(error.Body, out ErrorMessage message));
+        Assert.Equal((0, 2UL), (message.Slot, message.Sequence));
+        Assert.Null(client.TryReceive());
         using ScriptedClient again = ScriptedClient.Live(server.EndPoint, TestServer.Name, replaces: client.Epoch);
         Assert.Equal(Bytes(4096, 1), again.Read(1, 1, 0, 4096));
         Assert.Equal(1, server.Count(NetCounter.BadChecksums));

@@ -26,7 +26,16 @@ internal sealed class TestServer : IDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("dst-net").FullName;
     private ServerHost? _host;
 
-    public TestServer(long memoryBytes = 64 << 20) => Start(memoryBytes);
+    private readonly IHoldStore? _holds;
+
+    public TestServer(long memoryBytes = 64 << 20, IHoldStore? holds = null)
+    {
+        _holds = holds;
+        Start(memoryBytes);
+    }
+
+    /// <summary>Put around every node that is opened from now on.</summary>
+    public Func<Node, ExportSignals, Node> Around { get; set; } = static (node, _) => node;
 
     public ServerHost Host => _host!;
 
@@ -41,7 +50,7 @@ internal sealed class TestServer : IDisposable
     public void Start(long memoryBytes = 64 << 20) => _host = new ServerHost(new ServerHostOptions
     {
         MemoryBytes = memoryBytes,
-        Holds = new FileHoldStore(_folder),
+        Holds = _holds ?? new FileHoldStore(_folder),
         Log = Log.Enqueue,
     });
 
@@ -73,7 +82,10 @@ internal sealed class TestServer : IDisposable
     {
         ExportSignals signals = new();
         List<Node> nodes =
-            [.. specs.Select(spec => Open(spec.Replace("~", _folder, StringComparison.Ordinal), signals))];
+        [
+            .. specs.Select(spec =>
+                Around(Open(spec.Replace("~", _folder, StringComparison.Ordinal), signals), signals)),
+        ];
         NodeProperties[] properties =
         [
             .. nodes.Select(node => new NodeProperties
@@ -133,6 +145,7 @@ internal sealed class TestServer : IDisposable
             "file", BackingOpener.OpenFile(file, new BackingRequest()), signals.SignalKeeper, signals.WakeEngines),
         MemoryNodeSpec memory => new MemoryNode(memory.SizeBytes, keeps: true),
         ZeroNodeSpec zero => new MemoryNode(zero.SizeBytes, keeps: false),
+        VolatileNodeSpec lossy => new VolatileNode(lossy.Seed, (BackingNode)Open(lossy.Inner, signals)),
         DelayNodeSpec delay => new DelayNode(delay.DelayMs, Open(delay.Inner, signals)),
         ErrorNodeSpec fault => new ErrorNode(fault.Rule, Open(fault.Inner, signals)),
         _ => throw new InvalidOperationException($"no node of kind {spec.Kind} here"),

@@ -4,8 +4,8 @@ namespace Dst.Core.Sessions;
 
 /// <summary>
 /// The payload budget of a server, shared by all its exports (S-31). Every newcomer gets at most a quarter of what is
-/// free, so that the first does not take all; but never less than one largest request for each connection. Owned by the
-/// control thread.
+/// free, so that the first does not take all; but never less than one largest request for each connection, or for each
+/// of the client's lanes that share it. Owned by the control thread.
 /// </summary>
 public sealed class CreditBudget
 {
@@ -35,30 +35,40 @@ public sealed class CreditBudget
     /// <param name="connectionsMax">Most connections of a session of the export.</param>
     /// <param name="mayShrink">False when the number of connections must be the wanted one.</param>
     /// <param name="grant">What was granted; to be given back by <see cref="Return"/>.</param>
-    /// <returns>False when less than one largest request would be left for a connection.</returns>
+    /// <param name="lanes">Lanes that share the connections; fewer than these count as so many.</param>
+    /// <returns>False when less than one largest request would be left for a connection or a lane.</returns>
     public bool TryTake(
         CreditGrant wanted,
         uint maxRequestBytes,
         int slotsMax,
         int connectionsMax,
         bool mayShrink,
-        out CreditGrant grant)
+        out CreditGrant grant,
+        int lanes = 1)
     {
         grant = default;
         long connections = int.Min(wanted.Connections, connectionsMax);
         long possible = FreeBytes / maxRequestBytes;
-        if (possible < 1 || (!mayShrink && possible < connections))
+        while (mayShrink && connections > 1 && connections * LargestOn(connections, lanes) > possible)
+        {
+            connections--;
+        }
+
+        if (connections * LargestOn(connections, lanes) > possible)
         {
             return false;
         }
 
-        connections = long.Min(connections, possible);
-        long share = long.Max(FreeBytes / ShareOfFree / connections, maxRequestBytes);
-        long payload = long.Min(long.Max(wanted.PayloadBytes, maxRequestBytes), share);
+        long least = LargestOn(connections, lanes) * maxRequestBytes;
+        long share = long.Max(FreeBytes / ShareOfFree / connections, least);
+        long payload = long.Min(long.Max(wanted.PayloadBytes, least), share);
         grant = new CreditGrant((ushort)connections, (ushort)int.Min(wanted.Requests, slotsMax), (uint)payload);
         _usedBytes += connections * payload;
         return true;
     }
+
+    /// <summary>Largest requests that a connection must have room for: one for each lane on it.</summary>
+    private static long LargestOn(long connections, int lanes) => long.Max((lanes + connections - 1) / connections, 1);
 
     /// <summary>Gives a grant back, once nothing of it is in use.</summary>
     /// <param name="grant">From <see cref="TryTake"/>, once.</param>

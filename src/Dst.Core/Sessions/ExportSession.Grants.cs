@@ -69,7 +69,8 @@ public sealed partial class ExportSession
                 _options.SlotsMax,
                 _options.ConnectionsMax,
                 mayShrink: !known,
-                out _grant);
+                out _grant,
+                message.Lanes);
             _hasGrant = taken;
             code = taken ? RefusalCode.None : RefusalCode.NoCredits;
         }
@@ -262,7 +263,13 @@ public sealed partial class ExportSession
 
             CreditGrant wanted = message.Credits with { Connections = 1 };
             if (!_budget.TryTake(
-                wanted, _options.Geometry.MaxRequestBytes, _options.SlotsMax, 1, mayShrink: true, out seat.Grant))
+                wanted,
+                _options.Geometry.MaxRequestBytes,
+                _options.SlotsMax,
+                connectionsMax: 1,
+                mayShrink: true,
+                out seat.Grant,
+                message.Lanes))
             {
                 return RefusalCode.NoCredits;
             }

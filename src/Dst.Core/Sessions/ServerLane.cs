@@ -50,7 +50,10 @@ public readonly record struct LaneVerdict(LaneAction Action, int Slot = -1)
     /// </summary>
     public RefusalCode Code { get; init; }
 
-    /// <summary>With <see cref="LaneAction.SendPong"/>: the number to send back.</summary>
+    /// <summary>
+    /// With <see cref="LaneAction.SendPong"/>: the number to send back. With <see cref="LaneAction.Close"/> over a
+    /// request: its sequence, else 0.
+    /// </summary>
     public ulong Sequence { get; init; }
 
     /// <summary>
@@ -194,8 +197,9 @@ public sealed class ServerLane
 
         if (!checksumsMatch && !Mutations.Has(Mutation.BodyChecksumIgnored))
         {
+            ulong sequence = state.Header.Sequence;
             Free(slot);
-            return Close(RefusalCode.Checksum);
+            return Close(RefusalCode.Checksum) with { Slot = slot, Sequence = sequence };
         }
 
         return Submit(slot);
@@ -221,6 +225,12 @@ public sealed class ServerLane
         bool flush = header.Operation == Operation.Flush;
         if (status == DstStatus.Ok && state.Phase == Phase.Running && NeedsFlushAfter(in header))
         {
+            if (_gate.IsPoisoned)
+            {
+                // As a write with FUA fails: a flush now would use up the one that a replay is let through (S-24).
+                return Finish(slot, DstStatus.IoError);
+            }
+
             state.Phase = Phase.Flushing;
             return new LaneVerdict(LaneAction.RunFlush, slot);
         }

@@ -4,6 +4,8 @@ namespace Dst.Core.Wire;
 
 public static partial class MessageCodec
 {
+    private const int RequestBytes = sizeof(ushort) + sizeof(ulong);
+
     /// <summary>Writes ATTACH_WAIT.</summary>
     /// <param name="message">What is waited for.</param>
     /// <param name="frame">At least <see cref="WireLimits.ControlFrameMaxBytes"/>.</param>
@@ -59,6 +61,13 @@ public static partial class MessageCodec
             body.AddUInt64(TlvType.Epoch, message.Epoch);
         }
 
+        if (message.Sequence != 0)
+        {
+            Span<byte> request = body.Add(TlvType.Request, RequestBytes);
+            BinaryPrimitives.WriteUInt16LittleEndian(request, message.Slot);
+            BinaryPrimitives.WriteUInt64LittleEndian(request[2..], message.Sequence);
+        }
+
         return Finish(FrameKind.Error, 0, (ushort)code, ref body, frame);
     }
 
@@ -81,6 +90,11 @@ public static partial class MessageCodec
                     break;
                 case TlvType.Epoch:
                     message.Epoch = reader.UInt64();
+                    break;
+                case TlvType.Request when reader.IsLong(RequestBytes):
+                    message.Slot = BinaryPrimitives.ReadUInt16LittleEndian(reader.Value);
+                    message.Sequence = BinaryPrimitives.ReadUInt64LittleEndian(reader.Value[2..]);
+                    reader.Demand(message.Slot < WireLimits.SlotsMax && message.Sequence != 0);
                     break;
                 default:
                     reader.Unknown();
@@ -288,6 +302,10 @@ public static partial class MessageCodec
                 break;
             case TlvType.Holder:
                 message.Holder = reader.Text();
+                break;
+            case TlvType.Lanes:
+                message.Lanes = reader.UInt16();
+                reader.Demand(message.Lanes is >= 1 and <= WireLimits.ConnectionsMax);
                 break;
             default:
                 reader.Unknown();

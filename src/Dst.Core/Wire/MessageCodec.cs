@@ -166,6 +166,11 @@ public static partial class MessageCodec
         WriteCredits(ref body, message.Credits);
         body.AddByte(TlvType.Checksum, (byte)message.Checksum);
         body.AddText(TlvType.Holder, in message.Holder);
+        if (message.Lanes != 0)
+        {
+            body.AddUInt16(TlvType.Lanes, message.Lanes);
+        }
+
         return Finish(FrameKind.Attach, 0, 0, ref body, frame);
     }
 

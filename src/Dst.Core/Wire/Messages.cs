@@ -149,6 +149,9 @@ public struct AttachMessage
 
     /// <summary>Host and device, for people.</summary>
     public WireText Holder;
+
+    /// <summary>Queues that share the connections; 0 when nothing was said (S-31).</summary>
+    public ushort Lanes;
 }
 
 /// <summary>ATTACH_OK; the epoch stands in the header.</summary>
@@ -229,6 +232,12 @@ public struct ErrorMessage
 
     /// <summary>With the same: the newest used epoch, which a take-over has to name; 0 for none.</summary>
     public ulong Epoch;
+
+    /// <summary>Slot of the request that it is about.</summary>
+    public ushort Slot;
+
+    /// <summary>Sequence of that request; 0 for none (S-33).</summary>
+    public ulong Sequence;
 }
 
 /// <summary>

@@ -87,6 +87,12 @@ public enum TlvType : ushort
 
     /// <summary>Text for people.</summary>
     Text = 0x8019,
+
+    /// <summary>u16 slot, u64 sequence: the request that a refusal is about (S-33).</summary>
+    Request = 0x801A,
+
+    /// <summary>u16: queues of the client that share its connections (S-31).</summary>
+    Lanes = 0x801B,
 }
 
 /// <summary>
@@ -201,6 +207,7 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
     private const int OptionalBit = 0x8000;
     private ReadOnlySpan<byte> _rest = body;
     private ulong _seen;
+    private ulong _seenOptional;
     private int _count;
 
     /// <summary>Type of the entry that was read last.</summary>
@@ -236,13 +243,15 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
 
         Value = _rest[..lengthBytes];
         _rest = _rest[lengthBytes..];
+        // Apart: an optional entry that is skipped is none of those that a message needs, whatever its number (N-30).
+        ref ulong seen = ref IsOptional(Type) ? ref _seenOptional : ref _seen;
         ulong bit = BitOf(Type);
-        if ((_seen & bit) != 0)
+        if ((seen & bit) != 0)
         {
             return Fail(WireError.TlvDouble);
         }
 
-        _seen |= bit;
+        seen |= bit;
         return true;
     }
 
@@ -251,7 +260,7 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
     /// </summary>
     public void Unknown()
     {
-        if (((int)Type & OptionalBit) == 0)
+        if (!IsOptional(Type))
         {
             Fail(WireError.TlvUnknown);
         }
@@ -269,10 +278,10 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
 
     /// <summary>True when an entry of the type was read.</summary>
     /// <param name="type">One of <see cref="TlvType"/>.</param>
-    public readonly bool Has(TlvType type) => (_seen & BitOf(type)) != 0;
+    public readonly bool Has(TlvType type) => ((IsOptional(type) ? _seenOptional : _seen) & BitOf(type)) != 0;
 
     /// <summary>The set of some types, as <see cref="End"/> takes it.</summary>
-    /// <param name="types">Types that exist.</param>
+    /// <param name="types">Types that exist and are not optional.</param>
     public static ulong SetOf(params ReadOnlySpan<TlvType> types)
     {
         ulong set = 0;
@@ -320,7 +329,9 @@ public ref struct TlvReader(ReadOnlySpan<byte> body)
     /// <param name="lengthBytes">Wanted length.</param>
     public bool IsLong(int lengthBytes) => Value.Length == lengthBytes || Fail(WireError.TlvValue);
 
-    /// <summary>Types 0x8000 to 0x803F share no bit with those below 0x40 that exist; others have none.</summary>
+    private static bool IsOptional(TlvType type) => ((int)type & OptionalBit) != 0;
+
+    /// <summary>A bit for each number below 64; others have none.</summary>
     private static ulong BitOf(TlvType type)
     {
         int number = (int)type & ~OptionalBit;

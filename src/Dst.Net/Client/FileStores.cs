@@ -28,16 +28,29 @@ internal sealed class LineFile(string path, string kind)
         using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
         byte[] bytes = new byte[LengthMaxBytes];
         int length = file.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false);
-        string line = Encoding.UTF8.GetString(bytes, 0, length);
+        return TryParse(kind, bytes.AsSpan(0, length))
+            ?? throw new IOException(
+                $"{path} is damaged: restore it from a backup, or remove the device and add it anew");
+    }
+
+    /// <summary>The words of a line; null when it is damaged or of another kind.</summary>
+    /// <param name="kind">First word of the line.</param>
+    /// <param name="bytes">Any bytes.</param>
+    internal static string[]? TryParse(string kind, ReadOnlySpan<byte> bytes)
+    {
+        string line = bytes.Length < LengthMaxBytes ? Encoding.UTF8.GetString(bytes) : "";
         int end = line.LastIndexOf(' ');
-        bool whole = length < LengthMaxBytes
-            && end > 0
+        bool whole = end > kind.Length
             && line.StartsWith(kind + " ", StringComparison.Ordinal)
             && line[(end + 1)..] == $"{Sum(line[..end])}\n";
-        return whole
-            ? line[(kind.Length + 1)..end].Split(' ')
-            : throw new IOException(
-                $"{path} is damaged: restore it from a backup, or remove the device and add it anew");
+        return whole ? line[(kind.Length + 1)..end].Split(' ') : null;
+    }
+
+    /// <summary>A line as it stands in the file.</summary>
+    internal static byte[] Format(string kind, params ReadOnlySpan<string> fields)
+    {
+        string line = $"{kind} {string.Join(' ', fields)}";
+        return Encoding.UTF8.GetBytes($"{line} {Sum(line)}\n");
     }
 
     /// <summary>Replaces the line.</summary>
@@ -45,11 +58,10 @@ internal sealed class LineFile(string path, string kind)
     /// <exception cref="IOException">It could not be made durable.</exception>
     public void Write(params ReadOnlySpan<string> fields)
     {
-        string line = $"{kind} {string.Join(' ', fields)}";
         string beside = path + ".new";
         using (FileStream file = new(beside, FileMode.Create, FileAccess.Write, FileShare.None))
         {
-            file.Write(Encoding.UTF8.GetBytes($"{line} {Sum(line)}\n"));
+            file.Write(Format(kind, fields));
             file.Flush(flushToDisk: true);
         }
 
@@ -81,7 +93,10 @@ internal sealed class LineFile(string path, string kind)
 /// <param name="path">The file; its folder exists.</param>
 public sealed class FileEpochStore(string path) : IEpochStore
 {
-    private readonly LineFile _file = new(path, "dst-epoch-1");
+    /// <summary>First word of the file.</summary>
+    internal const string Kind = "dst-epoch-1";
+
+    private readonly LineFile _file = new(path, Kind);
 
     /// <inheritdoc/>
     public ulong Load()
@@ -91,13 +106,21 @@ public sealed class FileEpochStore(string path) : IEpochStore
             return 0;
         }
 
-        return fields.Length == 1 && ulong.TryParse(fields[0], CultureInfo.InvariantCulture, out ulong epoch)
+        return TryParse(fields, out ulong epoch)
             ? epoch
             : throw new IOException($"{path} is not an epoch");
     }
 
     /// <inheritdoc/>
     public void Persist(ulong epoch) => _file.Write(epoch.ToString(CultureInfo.InvariantCulture));
+
+    /// <summary>Reads the words of the file.</summary>
+    internal static bool TryParse(string[] fields, out ulong epoch)
+    {
+        epoch = 0;
+        return fields.Length == 1
+            && ulong.TryParse(fields[0], NumberStyles.None, CultureInfo.InvariantCulture, out epoch);
+    }
 }
 
 /// <summary>
@@ -106,7 +129,10 @@ public sealed class FileEpochStore(string path) : IEpochStore
 /// <param name="path">The file; its folder exists.</param>
 public sealed class FileServerNoteStore(string path) : IServerNoteStore
 {
-    private readonly LineFile _file = new(path, "dst-server-1");
+    /// <summary>First word of the file.</summary>
+    internal const string Kind = "dst-server-1";
+
+    private readonly LineFile _file = new(path, Kind);
 
     /// <inheritdoc/>
     public ServerNote Load()
@@ -116,24 +142,42 @@ public sealed class FileServerNoteStore(string path) : IServerNoteStore
             return default;
         }
 
-        CultureInfo culture = CultureInfo.InvariantCulture;
-        return fields.Length == 4
-            && ulong.TryParse(fields[0], NumberStyles.HexNumber, culture, out ulong bootId)
-            && ulong.TryParse(fields[1], culture, out ulong generation)
-            && fields[2] is "write-back" or "write-through"
-            && fields[3] is "lost" or "good"
-            ? new ServerNote(
-                bootId,
-                generation,
-                fields[2] == "write-back" ? CacheMode.WriteBack : CacheMode.WriteThrough,
-                fields[3] == "lost")
+        return TryParse(fields, out ServerNote note)
+            ? note
             : throw new IOException($"{path} is not a note of a server");
     }
 
-    /// <inheritdoc/>
-    public void Write(in ServerNote note) => _file.Write(
+    /// <summary>Reads the words of the file.</summary>
+    internal static bool TryParse(string[] fields, out ServerNote note)
+    {
+        CultureInfo culture = CultureInfo.InvariantCulture;
+        note = default;
+        if (fields.Length != 4
+            || !ulong.TryParse(fields[0], NumberStyles.AllowHexSpecifier, culture, out ulong bootId)
+            || !ulong.TryParse(fields[1], NumberStyles.None, culture, out ulong generation)
+            || fields[2] is not ("write-back" or "write-through")
+            || fields[3] is not ("lost" or "good"))
+        {
+            return false;
+        }
+
+        note = new ServerNote(
+            bootId,
+            generation,
+            fields[2] == "write-back" ? CacheMode.WriteBack : CacheMode.WriteThrough,
+            fields[3] == "lost");
+        return true;
+    }
+
+    /// <summary>The words of the file for a note.</summary>
+    internal static string[] FieldsOf(in ServerNote note) =>
+    [
         note.BootId.ToString("x16", CultureInfo.InvariantCulture),
         note.Generation.ToString(CultureInfo.InvariantCulture),
         note.Cache == CacheMode.WriteBack ? "write-back" : "write-through",
-        note.Lost ? "lost" : "good");
+        note.Lost ? "lost" : "good",
+    ];
+
+    /// <inheritdoc/>
+    public void Write(in ServerNote note) => _file.Write(FieldsOf(in note));
 }

@@ -259,6 +259,7 @@ public sealed class NetworkNode : Node
                 LastEpoch = stores.Epochs.Load(),
                 Known = identity.Known?.Facts ?? default,
                 Note = stores.Notes.Load(),
+                PauseMaxMs = identity.PauseMaxMs,
                 JitterSeed = BinaryPrimitives.ReadUInt64LittleEndian(seed),
             };
         }

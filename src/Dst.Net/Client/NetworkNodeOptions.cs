@@ -33,6 +33,9 @@ public sealed record NetworkIdentity
 
     /// <summary>What the device remembers of the export; null for a device that is being made (S-07).</summary>
     public RememberedExport? Known { get; init; }
+
+    /// <summary>Tests that cut thousands of connections do not wait between attempts.</summary>
+    internal int PauseMaxMs { get; init; } = ClientLimits.BackoffMaxMs;
 }
 
 /// <summary>What a device remembers of an export: its promises to the kernel rest on it (S-07).</summary>

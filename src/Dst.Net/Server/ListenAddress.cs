@@ -53,9 +53,9 @@ public sealed record ListenAddress
         if (text.StartsWith(UnixPrefix, StringComparison.Ordinal))
         {
             string path = text[UnixPrefix.Length..];
-            error = !path.StartsWith('/') ? $"{text}: the path of a Unix socket begins with /"
+            error = !path.StartsWith('/') ? $"{new WireText(text)}: the path of a Unix socket begins with /"
                 : System.Text.Encoding.UTF8.GetByteCount(path) > PathMaxBytes
-                    ? $"{text}: a path of a Unix socket has at most {PathMaxBytes} bytes"
+                    ? $"{new WireText(text)}: a path of a Unix socket has at most {PathMaxBytes} bytes"
                 : null;
             address = error is null ? new ListenAddress(null, path) : null;
             return error is null;
@@ -68,7 +68,7 @@ public sealed record ListenAddress
                 CultureInfo.InvariantCulture, $"{(IsBareIPv6(text) ? $"[{text}]" : text)}:{WireLimits.DefaultPort}");
         if (!IPEndPoint.TryParse(full, out IPEndPoint? endPoint) || (hasPort && text.EndsWith(':')))
         {
-            error = $"{text}: no address; write ADDR:PORT, [IPV6]:PORT or unix:/PATH, with numbers, not names";
+            error = $"{new WireText(text)}: no address; write ADDR:PORT, [IPV6]:PORT or unix:/PATH, with numbers, not names";
             return false;
         }
 
@@ -138,13 +138,13 @@ public sealed class AllowList
             if (!IPNetwork.TryParse(full, out IPNetwork network)
                 || !network.BaseAddress.Equals(IPAddress.Parse(full[..full.IndexOf('/', StringComparison.Ordinal)])))
             {
-                error = $"{text}: no network; write ADDR/BITS with no bits set behind the prefix, such as 192.0.2.0/24";
+                error = $"{new WireText(text)}: no network; write ADDR/BITS with no bits set behind the prefix, such as 192.0.2.0/24";
                 return false;
             }
 
             if (network.BaseAddress.IsIPv4MappedToIPv6)
             {
-                error = $"{text}: clients with IPv4 addresses are looked up as such; write the IPv4 network";
+                error = $"{new WireText(text)}: clients with IPv4 addresses are looked up as such; write the IPv4 network";
                 return false;
             }
 

@@ -593,6 +593,38 @@ public sealed class ExportSessionTests
         MustFail.Message(() => full.Return(one));
     }
 
+    /// <summary>S-31: lanes that share a connection each have room for a largest request.</summary>
+    [Theory]
+    [InlineData(1, 4, 1, 4)]
+    [InlineData(2, 5, 2, 3)]
+    [InlineData(4, 4, 4, 1)]
+    [InlineData(4, 8, 4, 2)]
+    public void A_grant_has_room_for_every_lane(ushort connections, int lanes, ushort granted, uint largest)
+    {
+        const uint Largest = 1 << 20;
+        CreditBudget budget = new((long)granted * largest * Largest);
+        CreditGrant wanted = new(connections, 128, 1);
+        Assert.True(budget.TryTake(wanted, Largest, 256, 16, true, out CreditGrant grant, lanes));
+        Assert.Equal(new CreditGrant(granted, 128, largest * Largest), grant);
+        Assert.Equal(0, budget.FreeBytes);
+        budget.Return(grant);
+        CreditBudget small = new(((long)lanes * Largest) - 1);
+        Assert.False(small.TryTake(wanted, Largest, 256, 16, true, out _, lanes));
+        Assert.Equal(0, small.UsedBytes);
+    }
+
+    [Fact]
+    public void A_reader_gets_room_for_its_lanes_on_its_one_connection()
+    {
+        const int Lanes = 4;
+        ExportBed bed = new(budgetBytes: Lanes * (long)ExportBed.MaxRequestBytes);
+        AttachMessage message = ExportBed.Reader();
+        message.Lanes = Lanes;
+        Live reader = bed.Granted(message, begin: false);
+        Assert.Equal((uint)(Lanes * ExportBed.MaxRequestBytes), reader.Ok.Credits.PayloadBytes);
+        Assert.Equal(1, reader.Ok.Credits.Connections);
+    }
+
     /// <summary>Read-only attachments stand beside a writer, and end with the export.</summary>
     [Fact]
     public void Readers_need_no_hold()

@@ -123,6 +123,7 @@ public sealed class ServerLaneTests
         Assert.Equal(0, live.Lane.InFlightCount);
         LaneVerdict verdict = live.Lane.OnBody(0, checksumsMatch: false);
         Assert.Equal((LaneAction.Close, RefusalCode.Checksum), (verdict.Action, verdict.Code));
+        Assert.Equal((0, 1UL), (verdict.Slot, verdict.Sequence));
         Assert.Equal(0, live.Lane.InFlightCount);
         live.Bed.Lost(live.Connection);
 
@@ -426,6 +427,23 @@ public sealed class ServerLaneTests
         Assert.Equal(LaneAction.Reply, live.Lane.OnPoisonCleared(0, cleared: true).Action);
         Assert.Equal(0, live.Reply(0).Status);
         live.Do(Flush, 0, 4);
+    }
+
+    /// <summary>S-24: the one flush that a replay is let through is not for others.</summary>
+    [Theory]
+    [InlineData(CacheMode.WriteThrough, FrameFlags.None)]
+    [InlineData(CacheMode.WriteBack, FrameFlags.Fua)]
+    public void Zeroes_that_must_be_durable_fail_on_a_poisoned_export(CacheMode cache, FrameFlags flags)
+    {
+        Live live = Open(cache);
+        Assert.Equal(LaneAction.Run, live.Send(Operation.WriteZeroes, 0, 1, flags: flags).Action);
+        Assert.Equal(LaneAction.RunFlush, live.Lane.OnDone(0, DstStatus.Ok).Action);
+        Assert.Equal(LaneAction.Reply, live.Lane.OnDone(0, DstStatus.Ok).Action);
+        Assert.Equal(0, live.Reply(0).Status);
+        Assert.Equal(LaneAction.Run, live.Send(Operation.Discard, 0, 2, flags: flags).Action);
+        live.Bed.Session.SetPoison(true);
+        Assert.Equal(LaneAction.Reply, live.Lane.OnDone(0, DstStatus.Ok).Action);
+        Assert.Equal(WireStatus.ToWire(DstStatus.IoError), live.Reply(0).Status);
     }
 
     [Fact]

@@ -99,6 +99,23 @@ public sealed class MessageCodecTests
     }
 
     [Fact]
+    public void An_error_names_its_request_and_an_attach_its_lanes()
+    {
+        ErrorMessage error = new() { Slot = 5, Sequence = 42 };
+        byte[] body = Samples.Make(frame => MessageCodec.Write(RefusalCode.Checksum, error, frame))[64..];
+        Assert.Equal(WireError.None, MessageCodec.TryRead(body, out ErrorMessage read));
+        Assert.Equal(error, read);
+        body[4] = body[5] = 0xff;
+        Assert.Equal(WireError.TlvValue, Read("ERROR", body));
+        AttachMessage attach = Samples.Attach;
+        attach.Lanes = 7;
+        Assert.Equal(WireError.None, MessageCodec.TryRead(AttachBody(attach), out AttachMessage again));
+        Assert.Equal(7, again.Lanes);
+        attach.Lanes = 65;
+        Assert.Equal(WireError.TlvValue, Read("ATTACH", AttachBody(attach)));
+    }
+
+    [Fact]
     public void Entries_are_counted()
     {
         byte[] optional = [0x3B, 0x80, 0, 0];
@@ -108,6 +125,26 @@ public sealed class MessageCodecTests
         many = [.. Enumerable.Repeat(numberless, WireLimits.TlvsMax + 1).SelectMany(entry => entry)];
         Assert.Equal(WireError.Tlv, Read("ERROR", many));
         Assert.Equal(WireError.None, Read("ERROR", many[4..]));
+    }
+
+    [Theory]
+    [InlineData("ATTACH", 8)]
+    [InlineData("ATTACH_OK", 21)]
+    [InlineData("JOIN", 18)]
+    public void An_optional_entry_is_not_the_needed_one_of_the_same_number(string name, byte type)
+    {
+        byte[] body = Body(name);
+        int at = 0;
+        while (body[at] != type || body[at + 1] != 0)
+        {
+            at += 4 + body[at + 2];
+        }
+
+        byte[] optional = [type, 0x80, 0, 0];
+        Assert.Equal(WireError.None, Read(name, [.. body, .. optional]));
+        Assert.Equal(WireError.None, Read(name, [.. optional, .. body]));
+        body[at + 1] = 0x80;
+        Assert.Equal(WireError.TlvMissing, Read(name, body));
     }
 
     [Fact]

@@ -147,6 +147,24 @@ internal sealed class FakePeer(Socket socket) : IDisposable
         Send(frame);
     }
 
+    /// <summary>The right reply in one piece; a read gets the data, a flush the server's facts.</summary>
+    public static byte[] WholeReply(in FrameHeader request, byte[] data)
+    {
+        FrameHeader header = ReplyTo(in request);
+        bool read = request.Operation == Operation.Read;
+        int tableBytes = read ? DataChecksum.TableBytes(ChecksumKind.Xxh3, data.Length) : 0;
+        header.BodyBytes = read ? (uint)(tableBytes + data.Length) : 0;
+        byte[] frame = new byte[WireLimits.HeaderBytes + header.BodyBytes];
+        FrameCodec.Write(in header, frame);
+        if (read)
+        {
+            DataChecksum.WriteTable(ChecksumKind.Xxh3, data, frame.AsSpan(WireLimits.HeaderBytes, tableBytes));
+            data.CopyTo(frame, WireLimits.HeaderBytes + tableBytes);
+        }
+
+        return frame;
+    }
+
     /// <summary>Answers a read with data; the table is made with XXH3.</summary>
     public void SendData(in FrameHeader request, byte[] data, bool damaged = false)
     {
@@ -161,7 +179,7 @@ internal sealed class FakePeer(Socket socket) : IDisposable
     }
 
     /// <summary>Answers whatever comes, in the right way, until the client goes.</summary>
-    public void ServeRight(Action<FrameHeader, byte[]> seen)
+    public void ServeRight(Action<FrameHeader, byte[]> seen, byte[]? data = null)
     {
         try
         {
@@ -181,7 +199,7 @@ internal sealed class FakePeer(Socket socket) : IDisposable
                 seen(request, Body);
                 if (request.Operation == Operation.Read)
                 {
-                    SendData(in request, new byte[request.LengthBytes]);
+                    SendData(in request, data ?? new byte[request.LengthBytes]);
                 }
                 else
                 {

@@ -56,6 +56,37 @@ public sealed class HostileServerTests
         Assert.Equal(2, world.Seen.Count(seen => seen.Sequence == 1));
     }
 
+    [Theory]
+    [InlineData(1, DstStatus.Ok)]
+    [InlineData(2, DstStatus.ProtectionError)]
+    public void A_write_that_arrives_damaged_is_sent_again_and_the_second_time_ends(int times, DstStatus expected)
+    {
+        using FakeServer server = new();
+        using World world = new(server);
+        byte[] data = NetworkNodeTests.Bytes(4096, 3);
+        TestQueue.Job job = world.Queue.BeginWrite(4096, data);
+        byte[] frame = new byte[WireLimits.ControlFrameMaxBytes];
+        for (int i = 0; i < times; i++)
+        {
+            FrameHeader request = world.Peer.ReceiveRequestReply();
+            ErrorMessage message = new() { Slot = request.Slot, Sequence = request.Sequence };
+            world.Peer.Send(frame.AsSpan(0, MessageCodec.Write(RefusalCode.Checksum, in message, frame)));
+            world.Peer.ExpectEnd();
+            Assert.False(i + 1 < times && job.Ends(0), "a write ends the first time");
+            world.Reconnect();
+        }
+
+        if (expected == DstStatus.Ok)
+        {
+            FrameHeader reply = world.Peer.ReceiveRequestReply();
+            world.Peer.SendHeader(in reply);
+        }
+
+        Assert.True(job.Ends(30_000), "a write does not end");
+        Assert.Equal(expected, job.Status);
+        TestServer.Eventually(() => world.Node.Status.BadReplies == times, "counted");
+    }
+
     [Fact]
     public void An_answer_to_a_request_that_is_not_wholly_sent_ends_the_connection()
     {
@@ -172,7 +203,7 @@ public sealed class HostileServerTests
         {
             _server = server;
             Task<FakePeer> peer = server.AcceptLiveSoon();
-            Node = TestNode.Open(TestNode.Tcp(server.Port));
+            Node = TestNode.Open(TestNode.Tcp(server.Port), pauseMaxMs: 100);
             Peer = peer.Result;
             Queue = TestQueue.Start(1, Node)[0];
         }

@@ -93,6 +93,24 @@ public sealed class NetworkNodeTests
         Assert.Equal(0, server.Count(NetCounter.BadFrames));
     }
 
+    [Theory]
+    [InlineData(",connections=1", false)]
+    [InlineData(",connections=3", false)]
+    [InlineData("", true)]
+    [InlineData(",connections=1", true)]
+    public void More_queues_than_connections_are_no_reason_to_refuse(string options, bool readOnly)
+    {
+        // Less than a quarter of what is free would do for so many queues.
+        const int Queues = 6;
+        using TestServer server = new(128 << 20);
+        server.Add("mem:16M", server.Settings() with { MemoryBytes = 48 << 20 });
+        using NetworkNode node = TestNode.Open(TestNode.Unix(server, options), queues: Queues, readOnly: readOnly);
+        TestQueue[] queues = TestQueue.Start(Queues, node);
+        TestQueue.Job[] jobs = [.. queues.Select(queue => queue.BeginRead(1 << 20))];
+        Assert.All(jobs, job => Assert.True(job.Ends(30_000) && job.Status == DstStatus.Ok, "a read does not end"));
+        Array.ForEach(queues, queue => queue.Dispose());
+    }
+
     [Fact]
     public void A_node_without_a_server_says_so_in_time()
     {

@@ -52,7 +52,8 @@ internal static class TestNode
         RememberedExport? known = null,
         int waitMs = 20_000,
         bool readOnly = false,
-        bool takeOver = false)
+        bool takeOver = false,
+        int pauseMaxMs = ClientLimits.BackoffMaxMs)
     {
         Assert.True(NodeSpec.TryParse(spec, out NodeSpec? parsed, out string? error), error);
         NetworkIdentity identity = new()
@@ -64,6 +65,7 @@ internal static class TestNode
             Known = known,
             ReadOnly = readOnly,
             TakeOver = takeOver,
+            PauseMaxMs = pauseMaxMs,
         };
         return NetworkNode.Open(
             (NetworkNodeSpec)parsed,

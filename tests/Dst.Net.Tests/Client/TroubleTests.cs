@@ -8,6 +8,9 @@ namespace Dst.Net.Tests.Client;
 /// <summary>A network node against the real server while the way between them breaks.</summary>
 public sealed class TroubleTests
 {
+    /// <summary>Long enough to see that there is a pause.</summary>
+    private const int PauseMs = 100;
+
     [Theory]
     [InlineData("", 20, 8)]
     [InlineData(",connections=1", 8, 6)]
@@ -25,7 +28,8 @@ public sealed class TroubleTests
             proxy.Next(new ProxyRule(way, at, (ProxyAct)random.Next(1, 4)));
         }
 
-        using NetworkNode node = TestNode.Open(TestNode.Tcp(proxy.Port, options), queues: 2, waitMs: 60_000);
+        using NetworkNode node = TestNode.Open(
+            TestNode.Tcp(proxy.Port, options), queues: 2, waitMs: 60_000, pauseMaxMs: PauseMs);
         TestQueue[] queues = TestQueue.Start(2, node);
         Load[] loads = [new(0, 16 << 20, 3000, 64 * 1024, 3), new(32 << 20, 16 << 20, 3000, 256 * 1024, 4)];
         NetworkNodeTests.Run(queues, loads, 240_000);
@@ -39,7 +43,7 @@ public sealed class TroubleTests
     {
         using TestServer server = new();
         server.Add("file:~/a,size=64M");
-        using NetworkNode node = TestNode.Open(TestNode.Unix(server), queues: 2);
+        using NetworkNode node = TestNode.Open(TestNode.Unix(server), queues: 2, pauseMaxMs: PauseMs);
         TestQueue[] queues = TestQueue.Start(2, node);
         Load[] loads = [new(0, 16 << 20, 1500, 64 * 1024, 5), new(32 << 20, 16 << 20, 1500, 64 * 1024, 6)];
         for (int i = 0; i < 2; i++)
@@ -65,7 +69,7 @@ public sealed class TroubleTests
     {
         using TestServer server = new();
         server.Add("mem:16M", server.Settings(cache: CacheMode.WriteBack));
-        using NetworkNode node = TestNode.Open(TestNode.Unix(server), queues: 2);
+        using NetworkNode node = TestNode.Open(TestNode.Unix(server), queues: 2, pauseMaxMs: PauseMs);
         Assert.True(node.VolatileCache);
         TestQueue[] queues = TestQueue.Start(2, node);
         for (int i = 0; i < 40; i++)

@@ -169,6 +169,31 @@ public sealed partial class ClientLane
         Doubt(EpochEnd.Abandoned);
     }
 
+    /// <summary>
+    /// The server has refused the data of a write, whose buffer may be damaged here: sent again a few times, then it
+    /// ends (S-33). Whatever else the server names is not believed (S-14).
+    /// </summary>
+    private void NoteBadWrite(int wireSlot, ulong sequence)
+    {
+        int slot = wireSlot - _share.FirstSlot;
+        if (sequence == 0 || slot < 0 || slot >= _requestSlots || _slots[slot].Use != SlotUse.Leg
+            || _slots[slot].Sequence != sequence || !_replies.IsWaiting(slot))
+        {
+            return;
+        }
+
+        int leg = _slots[slot].Leg;
+        ref LegState state = ref _legs[leg];
+        if (state.Request.Operation == Operation.Write && !state.IsGivenUp)
+        {
+            BadDataCount++;
+            if (++state.BadData >= ClientLimits.BadChecksumsMax)
+            {
+                GiveUp(leg, DstStatus.ProtectionError);
+            }
+        }
+    }
+
     private void FailAll(DstStatus status, bool forEver, long nowMs)
     {
         Must.Be(status != DstStatus.Ok, $"lane {_lane} is to fail with Ok");

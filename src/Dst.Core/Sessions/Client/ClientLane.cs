@@ -233,6 +233,7 @@ public sealed partial class ClientLane
             case LaneOrderKind.Close:
                 Must.Be(Stage is not (LaneStage.Down or LaneStage.Closing), $"lane {_lane} closed while {Stage}");
                 Stage = LaneStage.Closing;
+                NoteBadWrite(order.BadSlot, order.BadSequence);
                 Tell(new LaneNews { Kind = LaneNewsKind.Closed });
                 break;
             case LaneOrderKind.LetGo:

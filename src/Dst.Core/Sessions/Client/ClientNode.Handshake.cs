@@ -16,6 +16,9 @@ public sealed partial class ClientNode
     private uint _completedSeen;
     private ulong _completedEpoch;
     private bool _begun;
+    private int _badConnection;
+    private int _badSlot;
+    private ulong _badSequence;
 
     private bool IsReadOnly => _options.Access == AccessKind.ReadOnly;
 
@@ -42,7 +45,7 @@ public sealed partial class ClientNode
                 RoundTripMs = header.Sequence == state.PingNumber ? nowMs - state.PingSentMs : RoundTripMs;
                 break;
             case FrameKind.Error when !IsLeavingBeside(connection):
-                OnError((RefusalCode)header.Status, body, nowMs);
+                OnError(connection, (RefusalCode)header.Status, body, nowMs);
                 break;
             case FrameKind.Error:
                 break;
@@ -357,7 +360,7 @@ public sealed partial class ClientNode
         BeginSettling();
     }
 
-    private void OnError(RefusalCode code, ReadOnlySpan<byte> body, long nowMs)
+    private void OnError(int connection, RefusalCode code, ReadOnlySpan<byte> body, long nowMs)
     {
         // What cannot be read says nothing more than its code.
         LastRefusal = code;
@@ -366,6 +369,13 @@ public sealed partial class ClientNode
         {
             End(EpochEnd.Refused, AfterEnd.Close, nowMs);
             return;
+        }
+
+        if (code == RefusalCode.Checksum)
+        {
+            _badConnection = connection;
+            _badSlot = LastError.Slot;
+            _badSequence = LastError.Sequence;
         }
 
         if (code is RefusalCode.Held or RefusalCode.Fenced && _takeOver)
@@ -435,6 +445,7 @@ public sealed partial class ClientNode
             Credits = _options.Credits,
             Checksum = _checksum,
             Holder = _options.Holder,
+            Lanes = (ushort)_shared.Lanes,
         };
         if (attach.TakeOver)
         {

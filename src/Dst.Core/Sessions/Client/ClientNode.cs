@@ -48,7 +48,7 @@ public sealed partial class ClientNode
         _connections = new ConnectionState[shared.Connections];
         _frameCount = (4 * shared.Connections) + 8;
         _frames = new byte[_frameCount * WireLimits.ControlFrameMaxBytes];
-        _pause = new RetryPause(options.JitterSeed);
+        _pause = new RetryPause(options.JitterSeed, options.PauseMaxMs);
         _known = options.Known;
         _replaces = options.LastEpoch;
         LastEpoch = options.LastEpoch;
@@ -388,9 +388,19 @@ public sealed partial class ClientNode
         _pendingLanes = _lanesUp ? _shared.Lanes : 0;
         if (_lanesUp)
         {
-            OrderAll(new LaneOrder { Kind = LaneOrderKind.Close });
+            for (int lane = 0; lane < _shared.Lanes; lane++)
+            {
+                bool named = _badSequence != 0 && ShareOf(lane, _granted, Export.Credits).Connection == _badConnection;
+                OrderOne(lane, new LaneOrder
+                {
+                    Kind = LaneOrderKind.Close,
+                    BadSlot = _badSlot,
+                    BadSequence = named ? _badSequence : 0,
+                });
+            }
         }
 
+        _badSequence = 0;
         AdvanceEnd(nowMs);
     }
 
@@ -442,7 +452,7 @@ public sealed partial class ClientNode
                 Phase = ClientNodePhase.Pausing;
                 break;
             case AfterEnd.TryAgainSlowly:
-                NextTryMs = nowMs + ClientLimits.SlowRetryMs;
+                NextTryMs = nowMs + int.Min(ClientLimits.SlowRetryMs, _options.PauseMaxMs);
                 Phase = ClientNodePhase.Pausing;
                 break;
             case AfterEnd.Fail:

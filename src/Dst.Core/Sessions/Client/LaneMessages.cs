@@ -98,6 +98,12 @@ public struct LaneOrder
     /// <summary>Recover: send the log before the flush.</summary>
     public bool ReplayLog;
 
+    /// <summary>Close: slot of the write whose data the server found damaged (S-33).</summary>
+    public int BadSlot;
+
+    /// <summary>Close: its sequence; 0 for none.</summary>
+    public ulong BadSequence;
+
     /// <summary>Fail: how requests end.</summary>
     public DstStatus Status;
 

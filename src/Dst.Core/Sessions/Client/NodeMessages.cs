@@ -73,6 +73,9 @@ public sealed class ClientNodeOptions
 
     /// <summary>Any number; pauses between attempts are spread by it.</summary>
     public ulong JitterSeed { get; init; }
+
+    /// <summary>No pause between attempts is longer, slow ones included.</summary>
+    public int PauseMaxMs { get; init; } = ClientLimits.BackoffMaxMs;
 }
 
 /// <summary>Why this side cannot use what an ATTACH_OK grants (S-07).</summary>

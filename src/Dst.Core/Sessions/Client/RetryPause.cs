@@ -5,7 +5,8 @@ namespace Dst.Core.Sessions.Client;
 /// that many clients do not come back together (S-30, N-18). One thread.
 /// </summary>
 /// <param name="seed">Any number.</param>
-public sealed class RetryPause(ulong seed)
+/// <param name="longestMs">Pauses end here; 0 for none at all.</param>
+public sealed class RetryPause(ulong seed, int longestMs = ClientLimits.BackoffMaxMs)
 {
     private const ulong Step = 0x9E3779B97F4A7C15;
     private ulong _state = seed;
@@ -17,10 +18,10 @@ public sealed class RetryPause(ulong seed)
     /// <summary>The next pause in milliseconds.</summary>
     public long Next()
     {
-        int fullMs = ClientLimits.BackoffMinMs;
-        for (int i = 0; i < _failures && fullMs < ClientLimits.BackoffMaxMs; i++)
+        int fullMs = int.Min(ClientLimits.BackoffMinMs, longestMs);
+        for (int i = 0; i < _failures && fullMs < longestMs; i++)
         {
-            fullMs = int.Min(2 * fullMs, ClientLimits.BackoffMaxMs);
+            fullMs = int.Min(2 * fullMs, longestMs);
         }
 
         _failures = int.Min(_failures + 1, 31);

@@ -178,7 +178,10 @@ internal sealed unsafe partial class ConnectionEngine : IRequestCompletion, IRin
             case LaneAction.Close:
                 Drop(connection, tag);
                 CountClose(verdict.Code);
-                BeginClose(connection, verdict.Code);
+                BeginClose(
+                    connection,
+                    verdict.Code,
+                    verdict.Sequence == 0 ? null : _lastWords.About(verdict.Code, verdict.Slot, verdict.Sequence));
                 break;
             default:
                 Drop(connection, tag);

@@ -259,6 +259,38 @@ public sealed class ClientLaneTests
         Assert.Contains(second, IsEnd(0, DstStatus.ProtectionError));
     }
 
+    [Fact]
+    public void A_write_whose_data_the_server_refuses_is_sent_again_and_the_second_time_ends()
+    {
+        _rig.Up();
+        LaneEffect sent = Assert.Single(_rig.Submit(0, Write()));
+        Assert.Empty(DownFor(sent.Header.Slot, sent.Header.Sequence + 1));
+        LaneEffect again = Again();
+        Assert.Equal((sent.Header.Slot, sent.Header.Sequence), (again.Header.Slot, again.Header.Sequence));
+        Assert.Empty(DownFor(again.Header.Slot, again.Header.Sequence));
+        again = Again();
+        Assert.Contains(DownFor(again.Header.Slot, again.Header.Sequence), IsEnd(0, DstStatus.ProtectionError));
+        Assert.Equal((2L, 0), (_rig.Lane.BadDataCount, _rig.Lane.LegCount));
+
+        LaneEffect Again()
+        {
+            _rig.NextEpoch();
+            _rig.Order(LaneOrderKind.Settle);
+            return Assert.Single(_rig.Order(LaneOrderKind.Resend), IsSend);
+        }
+
+        List<LaneEffect> DownFor(int slot, ulong sequence)
+        {
+            List<LaneEffect> effects = _rig.Order(LaneOrderKind.Close, change: box =>
+            {
+                box.Order.BadSlot = slot;
+                box.Order.BadSequence = sequence;
+            });
+            Assert.DoesNotContain(effects, effect => effect.Kind == LaneEffectKind.Complete);
+            return [.. _rig.Order(LaneOrderKind.LetGo).Where(effect => effect.Kind == LaneEffectKind.Complete)];
+        }
+    }
+
     [Theory]
     [InlineData(Boot + 1, 0)]
     [InlineData(Boot, 1)]

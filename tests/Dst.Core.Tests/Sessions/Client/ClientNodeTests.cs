@@ -638,6 +638,25 @@ public sealed class ClientNodeTests
         Assert.False(rig.Node.HoldGivenBack);
     }
 
+    /// <summary>S-33: only lanes of that connection hear of it, once.</summary>
+    [Fact]
+    public void A_refused_write_is_told_to_the_lanes_of_its_connection()
+    {
+        NodeRig rig = new();
+        rig.Node.Start(rig.NowMs);
+        rig.Take();
+        rig.ToLive();
+        rig.Error(RefusalCode.Checksum, connection: 1, slot: 3, sequence: 9);
+        Assert.Equal([(1UL, 0UL), (1UL, 9UL)], rig.Orders(LaneOrderKind.Close).Select(o => (1UL, o.BadSequence)));
+        Assert.Equal(3, rig.Orders(LaneOrderKind.Close).Last().BadSlot);
+        rig.LetAllGo();
+        rig.NextTry();
+        rig.ToLive();
+        rig.Error(RefusalCode.EpochOver);
+        Assert.All(rig.Orders(LaneOrderKind.Close).Skip(2), order => Assert.Equal(0UL, order.BadSequence));
+        Assert.Equal(2, rig.LastAttach().Lanes);
+    }
+
     [Fact]
     public void Operators_reach_every_lane()
     {

@@ -126,9 +126,16 @@ internal sealed class NodeRig
         return Frame(0, frame.AsSpan(0, MessageCodec.WriteCompleted(Epoch, entries, frame)));
     }
 
-    internal List<NodeEffect> Error(RefusalCode code, ulong epoch = 0, int connection = 0)
+    internal List<NodeEffect> Error(
+        RefusalCode code, ulong epoch = 0, int connection = 0, ushort slot = 0, ulong sequence = 0)
     {
-        ErrorMessage message = new() { Epoch = epoch, Holder = new WireText("host2") };
+        ErrorMessage message = new()
+        {
+            Epoch = epoch,
+            Holder = new WireText("host2"),
+            Slot = slot,
+            Sequence = sequence,
+        };
         byte[] frame = new byte[WireLimits.ControlFrameMaxBytes];
         return Frame(connection, frame.AsSpan(0, MessageCodec.Write(code, in message, frame)));
     }
