@@ -103,6 +103,16 @@ internal static class Scenarios
             WriteThrough,
             StoppedAtSubmission),
         new(
+            "stopped-before-body",
+            "an engine thread is stopped between a write's header and its body, a newer session attaches (S-06)",
+            WriteThrough,
+            StoppedBeforeBody),
+        new(
+            "stopped-until-grant",
+            "an engine thread is stopped before a write's body until a newer session's grant is on its way to disk (S-05)",
+            WriteThrough,
+            StoppedUntilGrant),
+        new(
             "stale-attach",
             "an ATTACH sits in the network until a newer session stands (S-02)",
             WriteThrough,
@@ -265,6 +275,40 @@ internal static class Scenarios
         bed.Submit(Operation.Write, 8, 4);
         bed.Idle();
         World.Check(live.Stopped is null, "nothing was stopped");
+        bed.Do(Operation.Write, 8, 4);
+    }
+
+    private static void StoppedBeforeBody(Bed bed)
+    {
+        ulong before = bed.Server.GrantedMost;
+        StopBeforeBody(bed, () => bed.Server.GrantedMost > before);
+    }
+
+    private static void StoppedUntilGrant(Bed bed) => StopBeforeBody(bed, () =>
+    {
+        bed.StickDisk(20_000);
+        return bed.Server.Live!.Session.PendingHold.Granted > bed.Server.Record.Granted;
+    });
+
+    private static void StopBeforeBody(Bed bed, Func<bool> goesOn)
+    {
+        bed.Do(Operation.Write, 8, 4);
+        SessionThread live = bed.Server.Live!;
+        Link link = bed.Link;
+        live.StoppedBeforeBody = engine =>
+        {
+            live.StoppedBeforeBody = null;
+            link.Reset();
+            for (int i = 0; i < 3_000 && !goesOn(); i++)
+            {
+                bed.Run.World.RunWhileStopped(engine, 1);
+            }
+
+            World.Check(goesOn(), "no newer session came so far while the engine was stopped");
+        };
+        bed.Submit(Operation.Write, 8, 4);
+        bed.Idle();
+        World.Check(live.StoppedBeforeBody is null, "nothing was stopped");
         bed.Do(Operation.Write, 8, 4);
     }
 

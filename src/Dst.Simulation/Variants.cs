@@ -81,12 +81,6 @@ internal static class Variants
                 plan.With(Fault.Preempt, 1_000).With(Fault.Reset, 1_000);
                 plan.ThinkUs = 20_000;
                 break;
-            case Mutation.EpochUncheckedAtSubmit or Mutation.EpochNotRaised:
-                // The old connection must be read from while the new one is granted.
-                plan.With(Fault.Stall, 1_000).With(Fault.SlowHop, 500);
-                plan.SegmentBytes = 512;
-                plan.ThinkUs = 20_000;
-                break;
             case Mutation.BodyChecksumIgnored or Mutation.ReplyChecksumIgnored:
                 plan.With(Fault.BitFlip, 1_000);
                 break;

@@ -124,6 +124,22 @@ internal sealed partial class SessionThread : Actor
     /// </summary>
     public Action<SimEngine>? Stopped { get; set; }
 
+    /// <summary>Set by a scenario: what happens while an engine is stopped between a header and its body.</summary>
+    public Action<SimEngine>? StoppedBeforeBody { get; set; }
+
+    /// <summary>An engine has taken a header and goes on with the body: it may be stopped there (S-06).</summary>
+    public void BeforeBody(SimEngine engine)
+    {
+        if (StoppedBeforeBody is { } stopped)
+        {
+            stopped(engine);
+        }
+        else
+        {
+            World.Preempt(engine);
+        }
+    }
+
     /// <summary>An engine calls its lane now: it may be stopped in there (S-06).</summary>
     public void Arm(SimEngine? engine) => _armed = engine;
 

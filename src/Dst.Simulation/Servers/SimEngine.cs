@@ -218,7 +218,8 @@ internal sealed class SimEngine : Actor, IDiskOwner
         if (verdict.Action == LaneAction.ReceiveBody)
         {
             peer.BodySlot = verdict.Slot;
-            return true;
+            _server.BeforeBody(this);
+            return Owner.Alive;
         }
 
         Follow(peer, in verdict, null);
