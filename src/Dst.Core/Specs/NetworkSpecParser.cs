@@ -252,7 +252,9 @@ internal static class NetworkSpecParser
             case "retry-time":
                 return options with { RetryTimeMs = ParseSpan(key, value, out error) };
             case "on-timeout":
-                error = value is "queue" or "error" ? null : $"on-timeout: {SpecText.Quote(value)} must be queue or error";
+                error = value is "queue" or "error"
+                    ? null
+                    : $"on-timeout: {SpecText.Quote(value)} must be queue or error";
                 return options with { OnTimeout = value == "error" ? TimeoutRule.Error : TimeoutRule.Queue };
             case "log":
                 return options with { LogBytes = ParseLog(value, out error) };

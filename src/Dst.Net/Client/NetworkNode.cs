@@ -111,7 +111,8 @@ public sealed class NetworkNode : Node
             {
                 // Who was refused knows that the server runs, and why it does not serve him.
                 NetworkNodeStatus status = node.Status;
-                string advice = status.State is "refused" or "failed" ? "" : "; see that the server runs and exports it";
+                bool isRefused = status.State is "refused" or "failed";
+                string advice = isRefused ? "" : "; see that the server runs and exports it";
                 throw new NetworkNodeException($"node {spec}: {status.State}: {status.LastError}{advice}");
             }
 

@@ -68,7 +68,8 @@ public sealed record ListenAddress
                 CultureInfo.InvariantCulture, $"{(IsBareIPv6(text) ? $"[{text}]" : text)}:{WireLimits.DefaultPort}");
         if (!IPEndPoint.TryParse(full, out IPEndPoint? endPoint) || (hasPort && text.EndsWith(':')))
         {
-            error = $"{new WireText(text)}: no address; write ADDR:PORT, [IPV6]:PORT or unix:/PATH, with numbers, not names";
+            error = $"{new WireText(text)}: no address; write ADDR:PORT, [IPV6]:PORT or unix:/PATH, "
+                + "with numbers, not names";
             return false;
         }
 
@@ -138,13 +139,15 @@ public sealed class AllowList
             if (!IPNetwork.TryParse(full, out IPNetwork network)
                 || !network.BaseAddress.Equals(IPAddress.Parse(full[..full.IndexOf('/', StringComparison.Ordinal)])))
             {
-                error = $"{new WireText(text)}: no network; write ADDR/BITS with no bits set behind the prefix, such as 192.0.2.0/24";
+                error = $"{new WireText(text)}: no network; write ADDR/BITS with no bits set behind the prefix, "
+                    + "such as 192.0.2.0/24";
                 return false;
             }
 
             if (network.BaseAddress.IsIPv4MappedToIPv6)
             {
-                error = $"{new WireText(text)}: clients with IPv4 addresses are looked up as such; write the IPv4 network";
+                error = $"{new WireText(text)}: clients with IPv4 addresses are looked up as such; "
+                    + "write the IPv4 network";
                 return false;
             }
 

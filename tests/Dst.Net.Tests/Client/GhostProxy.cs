@@ -16,7 +16,7 @@ internal sealed class Ghost(Func<FrameHeader, bool> isIt, int atByte)
 
     public ManualResetEventSlim Released { get; } = new();
 
-    /// <summary>The server has closed the connection, after all of the frame was sent or when it could not be.</summary>
+    /// <summary>The server has closed the connection, after all of the frame was sent or could not be.</summary>
     public ManualResetEventSlim Gone { get; } = new();
 
     public void LetGo() => Released.Set();

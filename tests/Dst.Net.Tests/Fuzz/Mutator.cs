@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 
 namespace Dst.Net.Tests.Fuzz;
 
-/// <summary>Makes inputs out of others: bits, extreme numbers, pieces moved, cut, doubled, taken from elsewhere.</summary>
+/// <summary>Makes inputs out of others: bits, extreme numbers, pieces cut, doubled, taken from elsewhere.</summary>
 internal sealed class Mutator(ulong seed)
 {
     private static readonly ulong[] Extremes =

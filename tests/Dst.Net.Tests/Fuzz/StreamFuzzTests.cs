@@ -104,7 +104,13 @@ public sealed class StreamFuzzTests
         attach.TakeOver = export.UsedEpoch != 0;
         if (stage == 1)
         {
-            JoinMessage join = new() { Challenge = client.Hello.Nonce, Export = attach.Export, Token = 1, Connection = 1 };
+            JoinMessage join = new()
+            {
+                Challenge = client.Hello.Nonce,
+                Export = attach.Export,
+                Token = 1,
+                Connection = 1,
+            };
             SendBroken(
                 client,
                 mutator,
