@@ -41,10 +41,13 @@ internal sealed record DaemonOptions
 /// </summary>
 internal sealed record Timing
 {
-    /// <summary>A started target must answer on its socket within this.</summary>
-    public TimeSpan Connect { get; init; } = TimeSpan.FromSeconds(10);
+    /// <summary>
+    /// A process that was just started must open its socket and say hello within this. Its death is seen at once, so
+    /// this only tells hanging from slow, and a loaded host makes the start slow.
+    /// </summary>
+    public TimeSpan Connect { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>A connected target must say hello within this.</summary>
+    /// <summary>A process of an earlier daemon must say hello within this.</summary>
     public TimeSpan Hello { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>A target told to start must be live within this (U-25: the partition scan is part of it).</summary>

@@ -9,6 +9,10 @@ public sealed class ProcessTests
 {
     private const int NobodyUid = 65534;
 
+    // Completion gives dstd one second and is silent afterwards; a program that is compiled as it runs needs more of it
+    // than the published one, and all of it on a loaded machine.
+    private const int Tries = 20;
+
     private static FakeDaemon Daemon() => new(request => request.Method is "GET"
         ? FakeAnswer.Json(200, [Samples.Disk, Samples.Young], ControlJson.Default.DeviceStatusArray)
         : FakeAnswer.Error(ControlErrorCode.Busy, "disk1 is mounted on /mnt"));
@@ -134,9 +138,15 @@ public sealed class ProcessTests
     public async Task TheDirectiveSuggestsWhatFits(string line, string expected)
     {
         await using FakeDaemon daemon = Daemon();
-        string suggested = (await ShellAsync(
-            $"DST_RUN_DIR={daemon.RunPath} '{Cli.Program}' '[suggest:{line.Length}]' '{line}'")).Succeeds();
-        Assert.Contains(expected, suggested.Split('\n'), StringComparer.Ordinal);
+        string[] suggested = [];
+        for (int i = 0; i < Tries && !suggested.Contains(expected, StringComparer.Ordinal); i++)
+        {
+            suggested = (await ShellAsync(
+                $"DST_RUN_DIR={daemon.RunPath} '{Cli.Program}' '[suggest:{line.Length}]' '{line}'"))
+                .Succeeds().Split('\n');
+        }
+
+        Assert.Contains(expected, suggested, StringComparer.Ordinal);
     }
 
     [Fact]
@@ -156,7 +166,9 @@ public sealed class ProcessTests
             export DST_RUN_DIR={{daemon.RunPath}}
             COMP_LINE="{{Cli.Program}} remove-device di" COMP_POINT=$(({{Cli.Program.Length}} + 17))
             COMP_WORDS=("{{Cli.Program}}" remove-device di) COMP_CWORD=2
-            _dstctl "{{Cli.Program}}" di remove-device
+            for ((i = 0; i < {{Tries}} && ${#COMPREPLY[@]} == 0; i++)); do
+                _dstctl "{{Cli.Program}}" di remove-device
+            done
             echo "$COMPREPLY"
             complete -p dstctl
             """;

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net;
 using Dst.Control;
 using Xunit;
 
@@ -11,22 +12,20 @@ public sealed class ProcessTests
     public async Task A_killed_daemon_leaves_targets_running_and_the_next_one_adopts_them()
     {
         await using TestBed bed = new();
-        using Process first = await StartAsync(bed);
+        Process first = await StartAsync(bed);
         DeviceStatus before = await bed.AddAsync("a");
         first.Kill();
         await first.WaitForExitAsync(TestContext.Current.CancellationToken);
         Assert.True(TestBed.Runs(before.Pid!.Value));
-        using Process second = await StartAsync(bed);
+        Process second = await StartAsync(bed);
         DeviceStatus after = await bed.UntilAsync("a", each => each.State == "live");
         Assert.Equal((before.Pid, before.Uuid), (after.Pid, after.Uuid));
 
-        using (Process third = Run(bed))
-        {
-            string text = await third.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-            await third.WaitForExitAsync(TestContext.Current.CancellationToken);
-            Assert.Equal(5, third.ExitCode);
-            Assert.Contains($"pid {second.Id}", text, StringComparison.Ordinal);
-        }
+        Process third = Run(bed);
+        string text = await third.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await third.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.Equal(5, third.ExitCode);
+        Assert.Contains($"pid {second.Id}", text, StringComparison.Ordinal);
 
         // Its target has no pipe to it and nothing to read.
         Assert.Equal("/dev/null", new FileInfo($"/proc/{after.Pid}/fd/0").LinkTarget);
@@ -40,14 +39,15 @@ public sealed class ProcessTests
     public async Task A_creation_cut_short_by_kill_is_rolled_back()
     {
         await using TestBed bed = new();
-        using Process first = await StartAsync(bed);
+        Process first = await StartAsync(bed);
         bed.Mode("a", "wait-at-open");
         using HttpResponseMessage late = await bed.PostAsync(TestBed.Request("a", 3), "?timeoutMs=1");
+        await TestBed.ReadAsync(late, HttpStatusCode.GatewayTimeout, ControlJson.Default.ControlError);
         await bed.UntilAsync("a", each => each.ProgressBytes is not null);
         first.Kill();
         await first.WaitForExitAsync(TestContext.Current.CancellationToken);
         Assert.True(File.Exists(bed.Options.State.DeviceRecord("a")));
-        using Process second = await StartAsync(bed);
+        Process second = await StartAsync(bed);
         await TestBed.UntilAsync(() => !File.Exists(bed.Options.State.DeviceRecord("a")), "rolled back");
         await TestBed.UntilAsync(() => bed.TargetPids().TrueForAll(pid => !TestBed.Runs(pid)), "target ends");
         await TerminateAsync(second);
@@ -58,16 +58,17 @@ public sealed class ProcessTests
     public async Task A_creation_cut_short_before_its_start_is_rolled_back()
     {
         await using TestBed bed = new();
-        using Process first = await StartAsync(bed);
+        Process first = await StartAsync(bed);
         bed.Mode("a", "hang-at-start");
         using HttpResponseMessage late = await bed.PostAsync(TestBed.Request("a", 3), "?timeoutMs=1");
+        await TestBed.ReadAsync(late, HttpStatusCode.GatewayTimeout, ControlJson.Default.ControlError);
         await TestBed.UntilAsync(
             () => bed.FakeLog.Any(line => line.StartsWith("a start", StringComparison.Ordinal)), "start");
         Assert.NotNull(bed.StoredRecord("a").Geometry);
         first.Kill();
         await first.WaitForExitAsync(TestContext.Current.CancellationToken);
         bed.Mode("a");
-        using Process second = await StartAsync(bed);
+        Process second = await StartAsync(bed);
         await TestBed.UntilAsync(() => !File.Exists(bed.Options.State.DeviceRecord("a")), "rolled back");
         await TestBed.UntilAsync(() => bed.TargetPids().TrueForAll(pid => !TestBed.Runs(pid)), "target ends");
         await TerminateAsync(second);
@@ -109,12 +110,17 @@ public sealed class ProcessTests
         return process;
     }
 
-    private static Process Run(TestBed bed) => Process.Start(Info(
-        "--run-dir", bed.Options.Run.Path,
-        "--state-dir", bed.Options.State.Path,
-        "--target-binary", bed.Options.TargetBinary,
-        "--link-dir", bed.Options.LinkDirectory,
-        "--log", "json"))!;
+    private static Process Run(TestBed bed)
+    {
+        Process process = Process.Start(Info(
+            "--run-dir", bed.Options.Run.Path,
+            "--state-dir", bed.Options.State.Path,
+            "--target-binary", bed.Options.TargetBinary,
+            "--link-dir", bed.Options.LinkDirectory,
+            "--log", "json"))!;
+        bed.Daemons.Add(process);
+        return process;
+    }
 
     private static ProcessStartInfo Info(params string[] arguments) =>
         new($"{AppContext.BaseDirectory}/dstd", arguments) { UseShellExecute = false, RedirectStandardError = true };

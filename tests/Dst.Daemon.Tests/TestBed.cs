@@ -39,7 +39,8 @@ internal sealed class TestBed : IAsyncDisposable
             SysRoot = $"{Fake}/sys",
             Timing = new Timing
             {
-                Connect = TimeSpan.FromSeconds(30),
+                Connect = TimeSpan.FromSeconds(60),
+                Hello = TimeSpan.FromSeconds(30),
                 ProcessEnd = TimeSpan.FromSeconds(3),
                 RetryFirst = TimeSpan.FromMilliseconds(100),
                 StopGrace = TimeSpan.FromSeconds(1),
@@ -57,6 +58,9 @@ internal sealed class TestBed : IAsyncDisposable
     public DaemonOptions Options { get; set; }
 
     public HttpClient Client { get; }
+
+    /// <summary>Daemons in processes of their own; disposal kills those that still run.</summary>
+    public List<Process> Daemons { get; } = [];
 
     public DaemonHost? Daemon { get; private set; }
 
@@ -235,6 +239,15 @@ internal sealed class TestBed : IAsyncDisposable
     {
         await StopAsync();
         Client.Dispose();
+
+        // Before the targets, which a daemon might start again.
+        foreach (Process daemon in Daemons)
+        {
+            daemon.Kill();
+            await daemon.WaitForExitAsync();
+            daemon.Dispose();
+        }
+
         foreach (int pid in TargetPids().Where(Runs))
         {
             Kill(pid);

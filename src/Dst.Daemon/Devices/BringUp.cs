@@ -63,7 +63,7 @@ internal sealed class BringUp(
         string path = services.Options.Run.TargetSocket(_name);
         long begin = TimeProvider.System.GetTimestamp();
         string stranger = "";
-        while (TimeProvider.System.GetElapsedTime(begin) < services.Timing.Connect)
+        while (services.Timing.Connect - TimeProvider.System.GetElapsedTime(begin) is var left && left > TimeSpan.Zero)
         {
             if (process.Exited.IsCompleted)
             {
@@ -72,8 +72,7 @@ internal sealed class BringUp(
                     ControlErrorCode.Failure, $"{how} before it served device {_name}; its log says more");
             }
 
-            TargetConnection? connection =
-                await TargetConnection.OpenAsync(path, services.Timing.Hello, onEvent, cancel);
+            TargetConnection? connection = await TargetConnection.OpenAsync(path, left, onEvent, cancel);
             if (connection is not null && !IsMeant(connection, process))
             {
                 // The socket of an older process: ours replaces it, and that one is told nothing (D-07).

@@ -126,7 +126,7 @@ internal sealed class ServerSupervisor(DaemonOptions options, ILogger log, Actio
     private async Task<ServerSession> ConnectAsync(ServingProcess process, CancellationToken cancel)
     {
         long begin = TimeProvider.System.GetTimestamp();
-        while (TimeProvider.System.GetElapsedTime(begin) < options.Timing.Connect)
+        while (options.Timing.Connect - TimeProvider.System.GetElapsedTime(begin) is var left && left > TimeSpan.Zero)
         {
             if (process.Exited.IsCompleted)
             {
@@ -136,7 +136,7 @@ internal sealed class ServerSupervisor(DaemonOptions options, ILogger log, Actio
             }
 
             ServerConnection? connection = await ServerConnection.OpenAsync(
-                options.Run.ServerSocket, options.Timing.Hello, onEvent, cancel);
+                options.Run.ServerSocket, left, onEvent, cancel);
             if (connection is not null && connection.Process.Pid == process.Pid)
             {
                 return Accept(process, connection);
