@@ -82,6 +82,11 @@ at() { # NUMBER COMMAND…: dstctl with the daemon of a server
     dstctl --run-dir "$run" "$@"
 }
 
+step_at() { # NUMBER COMMAND…
+    printf '\n# on server %s: dstctl %s\n' "$1" "${*:2}"
+    at "$@"
+}
+
 server_pid() { cat "$work/server$1/server/pid"; }
 
 echo "demo: files in $work, kernel $(uname -r)"
@@ -90,8 +95,8 @@ start_server 1 198.51.100
 start_server 2 203.0.113
 start_daemon "$DST_RUN_DIR" here
 
-step at 1 add-export part1 --node "file:$work/a.img,size=128M" --listen 198.51.100.2 --allow 198.51.100.0/24
-step at 2 add-export part2 --node "file:$work/b.img,size=128M" --listen 203.0.113.2 --allow 203.0.113.0/24
+step_at 1 add-export part1 --node "file:$work/a.img,size=128M" --listen 198.51.100.2 --allow 198.51.100.0/24
+step_at 2 add-export part2 --node "file:$work/b.img,size=128M" --listen 203.0.113.2 --allow 203.0.113.0/24
 
 nodes=(--node dst://198.51.100.2/part1 --node dst://203.0.113.2/part2 --node "file:$work/c.img,size=128M")
 printf '\n# dstctl add-device demo %s\n' "${nodes[*]}"
@@ -125,11 +130,11 @@ printf '\n# sha256sum\n'
 step cmp "$work/data" "$work/mnt/data"
 echo "the same: 240 MiB, written over both servers and the file, and read back"
 step dstctl status demo
-step at 1 status
+step_at 1 status
 step umount "$work/mnt"
 step e2fsck -fn "$disk"
 step dstctl remove-device demo
-step at 1 remove-export part1
-step at 2 remove-export part2
+step_at 1 remove-export part1
+step_at 2 remove-export part2
 echo
 echo "demo: done; two servers and a file made one disk, one server died under it, and nothing of it is left"
