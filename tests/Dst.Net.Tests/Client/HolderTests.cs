@@ -41,7 +41,7 @@ public sealed class HolderTests
         proxy.Refuses = false;
         Assert.True(old.Ends(TimeoutMs), $"a request of a fenced client does not end: {first.Status}");
         Assert.Equal(DstStatus.ReservationConflict, old.Status);
-        Assert.Equal(ClientNodePhase.Failed, first.Status.Phase);
+        TestServer.Eventually(() => first.Status.Phase == ClientNodePhase.Failed, "status says so");
         Reads(server, 3);
     }
 
