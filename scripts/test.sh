@@ -130,9 +130,9 @@ suites_of() {
     if $long || [ ${#kernels[@]} = 1 ]; then
         echo devices safety network host_restart
     elif [ "$1" = 6.12 ]; then
-        echo devices network
+        echo devices safety
     else
-        echo devices safety host_restart
+        echo devices network host_restart
     fi
 }
 
