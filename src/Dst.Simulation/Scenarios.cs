@@ -109,7 +109,7 @@ internal static class Scenarios
             StoppedBeforeBody),
         new(
             "stopped-until-grant",
-            "an engine thread is stopped before a write's body until a newer session's grant is on its way to disk (S-05)",
+            "an engine thread is stopped before a write's body until a newer grant is on its way to disk (S-05)",
             WriteThrough,
             StoppedUntilGrant),
         new(
