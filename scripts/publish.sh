@@ -23,7 +23,7 @@ for name in "${names[@]}"; do
     [ -n "$project" ] || { echo "publish.sh: no program is called $name; there are: ${!projects[*]}" >&2; exit 2; }
     echo "publish: $name"
     dotnet publish "$repository/src/$project" -c Release -r linux-x64 -o "$repository/artifacts/publish/$name" \
-        -v quiet --nologo -p:UseSharedCompilation=true
+        -v quiet --nologo -p:UseSharedCompilation=true -p:RunAnalyzers=false
     install -m 755 "$repository/artifacts/publish/$name/$name" "$output/.$name.new"
     mv "$output/.$name.new" "$output/$name"
 done
