@@ -116,11 +116,16 @@ for name in Dst.Net.Tests "${others[@]}"; do
 done
 
 run_suite() { # SUITE KERNEL
+    local only=
     if [ "$1" = host_restart ]; then
         KERNEL=$2 tests/e2e/host_restart.sh
     else
+        if [ "$1" = network ] && ! $long; then
+            only=$network_plain
+            echo "of network.sh in a plain run: $only; --long runs all"
+        fi
         scripts/vm.sh --kernel "$2" --memory 4096 --timeout "$vm_timeout" --dmesg-gate \
-            --allow-dmesg "$allowed_dmesg" -- env "${counts[@]}" "tests/e2e/$1.sh"
+            --allow-dmesg "$allowed_dmesg" -- env "${counts[@]}" ONLY="$only" "tests/e2e/$1.sh"
     fi
 }
 
@@ -130,9 +135,9 @@ suites_of() {
     if $long || [ ${#kernels[@]} = 1 ]; then
         echo devices safety network host_restart
     elif [ "$1" = 6.12 ]; then
-        echo devices safety
+        echo devices safety host_restart
     else
-        echo devices network host_restart
+        echo devices network
     fi
 }
 
@@ -190,13 +195,14 @@ if ! $quick; then
         # Errors that the tests make on purpose.
         allowed_dmesg='I/O error, dev (ublkb|dm-|ram|loop|sd)|Buffer I/O error|lost async page write'
         allowed_dmesg+='|EXT4-fs (error|warning)|EXT4-fs \(ublkb.* I/O error|JBD2: I/O error .* ublkb'
-        counts=(CYCLES=25 FIO_MIB=48 FS_MIB=64 REQUESTS=200000)
+        counts=(CYCLES=25 FIO_MIB=48 FS_MIB=64 REQUESTS=200000 KILLS=8)
         vm_timeout=2000
         if $long; then
-            counts=(CYCLES=500 FIO_MIB=1024 FS_MIB=180 REQUESTS=2000000 TEST_LIMIT_S=7200)
+            counts=(CYCLES=500 FIO_MIB=1024 FS_MIB=180 REQUESTS=2000000 KILLS=150 TEST_LIMIT_S=7200)
             vm_timeout=14400
         fi
         echo "counts: ${counts[*]}"
+        network_plain='whole|killed|silent|operators|two_clients|creation|write_back'
         # Both kernels at once: much of a suite is waiting.
         rm -f "$results"/*.log.status
         part "in the VM"

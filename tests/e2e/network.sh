@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Network nodes on a real kernel: exports of servers in network namespaces of their own, devices over them, and what
 # happens to I/O when servers, daemons, targets and cables fail.
-# CYCLES=N sets how often a server is killed under load.
+# KILLS=N sets how often a server is killed under load.
 set -u
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 f=$work/files
-cycles=${CYCLES:-25}
+kills=${KILLS:-8}
 
 add() { dstctl add-device "$@"; }
 node() { cat "$DST_RUN_DIR/devices/$1/nodes/$2/$3"; }
@@ -134,7 +134,7 @@ test_server_killed_again_and_again() {
     local path i pid
     path=$(add d --node dst://10.70.1.2/one dst://10.70.2.2/two "file:$f/three,size=64M")
     start_load "$path" --size=160M
-    for ((i = 0; i < cycles; i++)); do
+    for ((i = 0; i < kills; i++)); do
         pid=$(server_pid 1)
         kill_server 1
         wait_until 10 server_is_new 1 "$pid"
@@ -142,7 +142,7 @@ test_server_killed_again_and_again() {
         sleep 0.5
     done
     end_load d
-    (($(node d 0 reconnects) >= cycles))
+    (($(node d 0 reconnects) >= kills))
     dstctl remove-device d
     at 1 remove-export one
     at 2 remove-export two
@@ -498,7 +498,7 @@ power_cuts() { # CACHE
     dd if="$path" bs=1M skip=1 count=1 iflag=direct status=none | cmp -n $((1 << 20)) - /dev/zero
     exec 7<&-
     start_load "$path"
-    for ((i = 0; i < (cycles + 4) / 5; i++)); do
+    for ((i = 0; i < (kills + 4) / 5; i++)); do
         sleep 1.5
         pid=$(server_pid 1)
         kill_server 1
