@@ -55,6 +55,40 @@ public sealed class OutputTests
     }
 
     [Fact]
+    public async Task TheSessionOfANetworkNodeIsShown()
+    {
+        NodeStatus node = Samples.Disk.Nodes[0] with
+        {
+            Type = "dst",
+            Address = "dst://192.0.2.7/pool",
+            Peer = "192.0.2.7:7003",
+            Counters = new Dictionary<string, long>(StringComparer.Ordinal)
+            {
+                ["epoch"] = 7,
+                ["round_trip_ms"] = 2,
+                ["waiting"] = 5,
+                ["sent"] = 4,
+                ["resends"] = 31,
+                ["reconnects"] = 3,
+                ["replayed_bytes"] = 8192,
+            },
+        };
+        DeviceStatus disk = Samples.Disk with { Nodes = [node, Samples.Disk.Nodes[1]] };
+        await using var daemon = new FakeDaemon(_ => FakeAnswer.Json(200, disk, ControlJson.Default.DeviceStatus));
+        string output = (await Cli.RunAsync(daemon, "status", "disk1")).Succeeds();
+        Assert.Contains(
+            """
+
+            NODE  PEER            EPOCH  RTT_MS  NEXT_TRY_MS  WAITING  SENT  RESENDS  RECONNECTS  REPLAYED
+               0  192.0.2.7:7003      7       2            -        5     4       31           3        8K
+
+
+            """,
+            output,
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task AnAddressCannotWriteToTheTerminal()
     {
         NodeStatus node = Samples.Disk.Nodes[0] with { Address = "/srv/\u001b]0;x\a\n.img" };

@@ -42,6 +42,7 @@ internal static class StatusText
         {
             output.WriteLine();
             WriteSettings(output, export);
+            WriteSessions(output, export.Nodes);
             WriteLatencies(output, export.Nodes);
         }
 
@@ -49,6 +50,7 @@ internal static class StatusText
         {
             output.WriteLine();
             WriteSettings(output, device);
+            WriteSessions(output, device.Nodes);
             WriteLatencies(output, device.Nodes);
         }
     }
@@ -204,6 +206,33 @@ internal static class StatusText
         settings.Add("block size", Number(device.BlockSizeBytes));
         settings.Add("access", device.ReadOnly ? "read-only" : "read-write");
         settings.Write(output);
+    }
+
+    // Of network nodes only: no others have these numbers.
+    private static void WriteSessions(TextWriter output, IReadOnlyList<NodeStatus> nodes)
+    {
+        var table = new TextTable(
+            ">NODE", "PEER", ">EPOCH", ">RTT_MS", ">NEXT_TRY_MS", ">WAITING", ">SENT", ">RESENDS", ">RECONNECTS",
+            ">REPLAYED");
+        bool any = false;
+        foreach (NodeStatus node in nodes)
+        {
+            if (StatusTree.NetworkNumbers.Any(node.Counters.ContainsKey))
+            {
+                any = true;
+                table.Add([Number(node.Index), node.Peer ?? Absent, .. StatusTree.NetworkNumbers.Select(Value)]);
+            }
+
+            string Value(string name) => !node.Counters.TryGetValue(name, out long value) ? Absent
+                : name.EndsWith("_bytes", StringComparison.Ordinal) ? HumanSize.Format(value)
+                : Number(value);
+        }
+
+        if (any)
+        {
+            output.WriteLine();
+            table.Write(output);
+        }
     }
 
     private static void WriteLatencies(TextWriter output, IReadOnlyList<NodeStatus> nodes)
