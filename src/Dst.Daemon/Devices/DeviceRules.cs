@@ -1,6 +1,5 @@
 using Dst.Control;
-using Dst.Core.Specs;
-using Dst.Core.Volumes;
+using Dst.Daemon.Objects;
 
 namespace Dst.Daemon.Devices;
 
@@ -16,36 +15,10 @@ internal static class DeviceRules
     /// <exception cref="ControlException">What is wrong.</exception>
     public static void Check(DeviceRequest request, RunDirectory run)
     {
-        if (!ObjectName.TryCheck(request.Name, out string? error))
-        {
-            throw Usage(error);
-        }
-
+        NodeRules.Check(NameSpace.Device, request.Name, request.Nodes);
         if (System.Text.Encoding.UTF8.GetByteCount(run.TargetSocket(request.Name)) > RunDirectory.MaxSocketPathBytes)
         {
             throw Usage($"name '{request.Name}' is too long for the run directory {run.Path}");
-        }
-
-        if (request.Nodes.Count is 0 or > VolumeLimits.NodesMax)
-        {
-            throw Usage(
-                $"device {request.Name}: {request.Nodes.Count} nodes; 1 to {VolumeLimits.NodesMax} are allowed");
-        }
-
-        foreach (string? node in request.Nodes)
-        {
-            if (!NodeSpec.TryParse(node ?? "", out _, out error))
-            {
-                throw Usage(error);
-            }
-        }
-
-        int delays = request.Nodes.SelectMany(SpecLayers.Of).OfType<DelayNodeSpec>().Count();
-        if (delays > VolumeLimits.DelayNodesMax)
-        {
-            throw Usage(
-                $"device {request.Name}: {delays} delay nodes; at most {VolumeLimits.DelayNodesMax} are allowed, "
-                + "those around each other counted one by one");
         }
 
         if (request.Id is < 0 or > UblkIdMax)

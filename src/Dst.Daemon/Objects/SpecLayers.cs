@@ -1,7 +1,7 @@
 using Dst.Control;
 using Dst.Core.Specs;
 
-namespace Dst.Daemon.Devices;
+namespace Dst.Daemon.Objects;
 
 /// <summary>What the node specifications of a request hold, wrapped nodes included. Pure; any thread.</summary>
 internal static class SpecLayers
@@ -17,6 +17,7 @@ internal static class SpecLayers
             {
                 DelayNodeSpec delay => delay.Inner,
                 ErrorNodeSpec error => error.Inner,
+                VolatileNodeSpec forgetful => forgetful.Inner,
                 _ => null,
             };
         }
