@@ -133,11 +133,11 @@ run_suite() { # SUITE KERNEL
 # kernel than at DST; --long and --kernel run all.
 suites_of() {
     if $long || [ ${#kernels[@]} = 1 ]; then
-        echo devices safety network host_restart
+        echo devices safety network disks host_restart
     elif [ "$1" = 6.12 ]; then
         echo devices safety host_restart
     else
-        echo devices network
+        echo devices network disks
     fi
 }
 
