@@ -293,22 +293,29 @@ test_target_killed() {
     dstctl remove-device victim
 }
 
+four_readers() { # PATH: starts them and waits until all of them read; sets readers.
+    local reader
+    readers=()
+    for reader in 1 2 3 4; do
+        dd if="$1" of=/dev/null bs=4k count=1000 skip=$((reader * 256)) iflag=direct 2>"$f/reader$reader" &
+        readers+=("$!")
+    done
+    # In read() of file 0: one that still seeks would meet a device without an end. Before that it may wait long, since
+    # nobody opens a disk while udev has its partitions read.
+    for reader in "${readers[@]}"; do
+        wait_until 90 grep -q '^0 0x0 ' "/proc/$reader/syscall"
+    done
+    wait_until 10 sh -c "[ \"\$(awk '{ print \$1 }' /sys/block/ublkb5/inflight)\" -ge 2 ]"
+}
+
 test_target_killed_with_every_tag_in_flight() {
     start_daemon
     # Before Linux 6.15 the kernel notices such a death only when its 30 s request timer fires (U-33).
-    local path target started reader readers=()
-    path=$(add stuck --node delay:3000,zero:8M --queues 1 --depth 2 --id 5)
+    local path target started reader readers
+    path=$(add stuck --node delay:1000,zero:8M --queues 1 --depth 2 --id 5)
     [ "$path" = /dev/ublkb5 ]
     target=$(cat "$DST_RUN_DIR/devices/stuck/pid")
-    for reader in 1 2 3 4; do
-        dd if="$path" of=/dev/null bs=4k count=1000 skip=$((reader * 256)) iflag=direct 2>"$f/reader$reader" &
-        readers+=("$!")
-    done
-    # In read() of file 0: one that still seeks would meet a device without an end.
-    for reader in "${readers[@]}"; do
-        wait_until 60 grep -q '^0 0x0 ' "/proc/$reader/syscall"
-    done
-    wait_until 10 sh -c "[ \"\$(awk '{ print \$1 }' /sys/block/ublkb5/inflight)\" -ge 2 ]"
+    four_readers "$path"
     kill -9 "$target"
     started=$SECONDS
     wait_until 30 sh -c "dstctl status stuck | grep -q failed"
@@ -325,13 +332,10 @@ test_target_killed_with_every_tag_in_flight() {
     dstctl remove-device stuck
     [ -z "$(dstctl list)" ]
     # A removal that comes at once waits, and leaves nothing either.
-    path=$(add stuck --node delay:3000,zero:8M --queues 1 --depth 2 --id 5)
+    path=$(add stuck --node delay:1000,zero:8M --queues 1 --depth 2 --id 5)
     [ "$path" = /dev/ublkb5 ]
     target=$(cat "$DST_RUN_DIR/devices/stuck/pid")
-    for reader in 1 2 3 4; do
-        (dd if="$path" of=/dev/null bs=4k count=1000 skip=$((reader * 256)) iflag=direct status=none || true) &
-    done
-    wait_until 10 sh -c "[ \"\$(awk '{ print \$1 }' /sys/block/ublkb5/inflight)\" -ge 2 ]"
+    four_readers "$path"
     kill -9 "$target"
     started=$SECONDS
     wait_until 30 sh -c "dstctl status stuck | grep -q failed"
