@@ -135,9 +135,9 @@ suites_of() {
     if $long || [ ${#kernels[@]} = 1 ]; then
         echo devices safety network disks host_restart
     elif [ "$1" = 6.12 ]; then
-        echo devices safety host_restart
+        echo devices safety disks host_restart
     else
-        echo devices network disks
+        echo devices network
     fi
 }
 
