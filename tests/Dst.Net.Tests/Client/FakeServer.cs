@@ -56,11 +56,17 @@ internal sealed class FakePeer(Socket socket) : IDisposable
 
     public byte[] Body { get; private set; } = [];
 
-    /// <summary>Receives a frame; PINGs are answered on the way.</summary>
+    /// <summary>Receives a frame; PINGs are answered on the way, but not for ever.</summary>
     public FrameHeader Receive()
     {
+        long startMs = Environment.TickCount64;
         while (true)
         {
+            if (Environment.TickCount64 - startMs > socket.ReceiveTimeout)
+            {
+                throw new SocketException((int)SocketError.TimedOut);
+            }
+
             FrameHeader header = ReceiveHeader();
             Body = new byte[header.BodyBytes];
             ReceiveWhole(Body);

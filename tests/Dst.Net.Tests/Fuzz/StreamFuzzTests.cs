@@ -234,6 +234,7 @@ public sealed class StreamFuzzTests
     private sealed class Prey : IDisposable
     {
         private const int Length = 4096;
+        private const int MoreTimeoutMs = 200;
 
         private readonly Mutator _mutator;
         private readonly FakeServer _server = new();
@@ -322,9 +323,13 @@ public sealed class StreamFuzzTests
         private void Answer(FakePeer peer)
         {
             List<byte[]> frames = [];
-            for (int i = 1 + _mutator.Next(4); i > 0; i--)
+            for (int wanted = 1 + _mutator.Next(4); frames.Count < wanted; peer.Socket.ReceiveTimeout = MoreTimeoutMs)
             {
-                FrameHeader request = peer.Receive();
+                if (!TryReceive(peer, frames.Count, out FrameHeader request))
+                {
+                    break;
+                }
+
                 if (request.Kind != FrameKind.Request)
                 {
                     return;
@@ -333,10 +338,26 @@ public sealed class StreamFuzzTests
                 frames.Add(FakePeer.WholeReply(in request, _data));
             }
 
-            peer.Socket.ReceiveTimeout = TimeoutMs;
             foreach (byte[] frame in frames)
             {
                 peer.Send(Break(frame, frames[_mutator.Next(frames.Count)], _mutator));
+            }
+        }
+
+        /// <summary>
+        /// False when no further request comes: a node that sends changes again holds all reads back until those are answered (S-12).
+        /// </summary>
+        private static bool TryReceive(FakePeer peer, int received, out FrameHeader request)
+        {
+            try
+            {
+                request = peer.Receive();
+                return true;
+            }
+            catch (SocketException e) when (e.SocketErrorCode == SocketError.TimedOut && received > 0)
+            {
+                request = default;
+                return false;
             }
         }
     }
