@@ -68,7 +68,7 @@ if ! dotnet build Dst.Ublk.sln --nologo -v quiet -p:UseSharedCompilation=true; t
     exit 1
 fi
 
-native_timeout=900
+native_timeout=600
 if $long; then
     export DST_GHOST_ROUNDS=10000 DST_FUZZ_RUNS=10000000
     native_timeout=7200
@@ -78,7 +78,9 @@ fi
 run_tests() {
     local name
     for name in "$@"; do
-        timeout "$native_timeout" "tests/$name/bin/Debug/net10.0/$name" -noColor >"$results/$name.log" 2>&1
+        # A test that hangs is named in the log.
+        timeout "$native_timeout" "tests/$name/bin/Debug/net10.0/$name" -noColor -longRunning "$((native_timeout / 5))" \
+            >"$results/$name.log" 2>&1
         echo $? >"$results/$name.log.status"
     done
 }
