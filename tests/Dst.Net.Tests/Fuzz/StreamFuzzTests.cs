@@ -345,7 +345,8 @@ public sealed class StreamFuzzTests
         }
 
         /// <summary>
-        /// False when no further request comes: a node that sends changes again holds all reads back until those are answered (S-12).
+        /// False when no further request comes: a node that sends changes again holds all else back until those are
+        /// answered (S-12).
         /// </summary>
         private static bool TryReceive(FakePeer peer, int received, out FrameHeader request)
         {
