@@ -92,6 +92,9 @@ public sealed class StateDirectory(string path)
     /// <summary>Error marks of one export's nodes, written by the server (C-16).</summary>
     public string ExportMarks(string name) => $"{Exports}/{name}.marks";
 
+    /// <summary>Last epoch of one network node of an export, written by the server (S-03).</summary>
+    public string ExportNodeEpoch(string name, int nodeIndex) => $"{Exports}/{name}.{nodeIndex}.epoch";
+
     /// <summary>Who holds the export, written by the server (S-03).</summary>
     public string ExportHold(string name) => $"{Exports}/{name}.hold";
 }

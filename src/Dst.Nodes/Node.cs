@@ -46,6 +46,14 @@ public abstract class Node : IDisposable
     /// <summary>The queue's end of this node. Queue thread, before the queue serves.</summary>
     public abstract NodeQueue CreateQueue(in NodeQueueContext context);
 
+    /// <summary>
+    /// Gives back what it holds elsewhere, as its volume is not to come back (S-04). After every queue has ended,
+    /// before <see cref="Dispose"/>. Control threads; may block for seconds.
+    /// </summary>
+    public virtual void LeaveForGood()
+    {
+    }
+
     /// <summary>Closes the backing. After every queue has ended.</summary>
     public virtual void Dispose()
     {

@@ -4,8 +4,10 @@ using System.Net.Sockets;
 using Dst.Core.Specs;
 using Dst.Core.Volumes;
 using Dst.Core.Wire;
+using Dst.Net.Client;
 using Dst.Net.Server;
 using Dst.Net.Server.Engine;
+using Dst.Net.Tests.Client;
 using Dst.Nodes;
 using Dst.Nodes.Backings;
 using Dst.Nodes.Faults;
@@ -23,10 +25,19 @@ internal sealed class TestServer : IDisposable
     public const int MaxIoBytes = 1 << 20;
     public static readonly UInt128 Identity = 0x1234;
 
-    private readonly string _folder = Directory.CreateTempSubdirectory("dst-net").FullName;
-    private ServerHost? _host;
+    /// <summary>Engine threads of an export unless its settings say otherwise.</summary>
+    private const int Engines = 2;
 
+    private const int InnerPauseMs = 20;
+    private static readonly UInt128 InnerDevice = 0x6161;
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("dst-net").FullName;
     private readonly IHoldStore? _holds;
+
+    /// <summary>What the export's own network node keeps over restarts of the server.</summary>
+    private readonly MemoryStores _inner = new() { Notes = new NoServerNotes() };
+
+    private ServerHost? _host;
 
     public TestServer(long memoryBytes = 64 << 20, IHoldStore? holds = null)
     {
@@ -60,7 +71,7 @@ internal sealed class TestServer : IDisposable
         _host = null;
     }
 
-    public ExportSettings Settings(string name = Name, CacheMode cache = CacheMode.WriteThrough, int engines = 2)
+    public ExportSettings Settings(string name = Name, CacheMode cache = CacheMode.WriteThrough, int engines = Engines)
     {
         Assert.True(ListenAddress.TryParse("unix:" + SocketPath, out ListenAddress? address, out string? error), error);
         return new ExportSettings
@@ -133,10 +144,12 @@ internal sealed class TestServer : IDisposable
         Directory.Delete(_folder, recursive: true);
     }
 
-    private static Node Open(string text, ExportSignals signals)
+    private Node Open(string text, ExportSignals signals)
     {
         Assert.True(NodeSpec.TryParse(text, out NodeSpec? spec, out string? error), error);
-        return Open(spec, signals);
+        return spec is NetworkNodeSpec
+            ? TestNode.Open(text, _inner, Engines, InnerDevice, pauseMaxMs: InnerPauseMs)
+            : Open(spec, signals);
     }
 
     private static Node Open(NodeSpec spec, ExportSignals signals) => spec switch

@@ -154,6 +154,64 @@ public sealed class ServerControlTests : IDisposable
         dstd.Ask(new() { RequestId = 6, Command = "close-export", Name = "e", TimeoutMs = 5000 });
     }
 
+    [Fact]
+    public void An_export_of_an_export_holds_it_until_it_is_closed_for_good()
+    {
+        using Client dstd = new(_options.Run);
+        dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = Record("inner", "mem:4M") });
+        Assert.Null(dstd.Ask(new() { RequestId = 2, Command = "commit-export", Name = "inner" }).Error);
+        ExportRecord outer = Chained("unix:" + _folder + "/outer-sock");
+        ExportLayout layout = dstd.Ask(new() { RequestId = 3, Command = "open-export", Record = outer }).Layout!;
+        Assert.Equal(4L << 20, layout.SizeBytes);
+        Assert.Null(dstd.Ask(new() { RequestId = 4, Command = "commit-export", Name = "outer" }).Error);
+        Assert.Contains("export outer on", Served(dstd, "inner").Holder, StringComparison.Ordinal);
+        string node = $"{_options.Run.Export("outer")}/nodes/0";
+        Assert.Equal("dst+unix\n", File.ReadAllText($"{node}/type"));
+        Assert.Equal("live\n", File.ReadAllText($"{node}/state"));
+        Assert.Equal("1\n", File.ReadAllText($"{node}/epoch"));
+        Assert.True(File.Exists(_options.State.ExportNodeEpoch("outer", 0)));
+
+        dstd.Ask(new() { RequestId = 5, Command = "close-export", Name = "outer", TimeoutMs = 5000 });
+        Assert.False(Served(dstd, "inner").Held);
+
+        // As after a restart: it finds the same export again, and waits for nothing.
+        ExportRecord again = outer with { Layout = layout };
+        Assert.Null(dstd.Ask(new() { RequestId = 6, Command = "open-export", Record = again }).Error);
+        Assert.True(Served(dstd, "inner").Held);
+        dstd.Ask(new() { RequestId = 7, Command = "close-export", Name = "outer" });
+        Assert.True(Served(dstd, "inner").Held, "one that came back and was not served stays the holder");
+        dstd.Ask(new() { RequestId = 8, Command = "close-export", Name = "inner", TimeoutMs = 5000 });
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void An_export_of_an_export_that_does_not_come_to_be_leaves_nothing_behind(bool commits)
+    {
+        using Client dstd = new(_options.Run);
+        dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = Record("inner", "mem:4M") });
+        dstd.Ask(new() { RequestId = 2, Command = "commit-export", Name = "inner" });
+        ExportRecord outer = Chained("unix:" + _folder + "/missing/sock");
+        Assert.Null(dstd.Ask(new() { RequestId = 3, Command = "open-export", Record = outer }).Error);
+        Assert.True(Served(dstd, "inner").Held);
+        string command = commits ? "commit-export" : "close-export";
+        ServerReply reply = dstd.Ask(new() { RequestId = 4, Command = command, Name = "outer" });
+        Assert.Equal(commits, reply.Error is not null);
+        Assert.False(Served(dstd, "inner").Held);
+        Assert.False(File.Exists(_options.State.ExportNodeEpoch("outer", 0)));
+        dstd.Ask(new() { RequestId = 5, Command = "close-export", Name = "inner", TimeoutMs = 5000 });
+    }
+
+    private static ServedExport Served(Client dstd, string name) => Assert.Single(
+        dstd.Ask(new() { RequestId = 99, Command = "status" }).Exports!, export => export.Name == name);
+
+    /// <summary>An export named outer of the one named inner.</summary>
+    private ExportRecord Chained(string listen)
+    {
+        ExportRecord record = Record("outer", $"dst+unix:{_folder}/sock,export=inner");
+        return record with { Request = record.Request with { Listen = [listen] } };
+    }
+
     private ExportRecord Record(string name, params string[] nodes) => new()
     {
         Request = new ExportRequest

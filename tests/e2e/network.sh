@@ -517,6 +517,43 @@ power_cuts() { # CACHE
 test_power_cuts_write_back() { power_cuts write-back; }
 test_power_cuts_write_through() { power_cuts write-through; }
 
+own_server_is_new() { # PID
+    local pid
+    pid=$(cat "$DST_RUN_DIR/server/pid") && [ "$pid" != "$1" ] && kill -0 "$pid"
+}
+
+# An export of an export: what neither server has flushed when it is killed comes back from the device (S-22, S-23).
+test_chain_of_servers() {
+    host 1
+    start_daemon
+    export_of 1 one --cache write-back --node "volatile:7,file:$f/one,size=64M"
+    [ "$(dstctl add-export outer --cache write-back --node dst://10.70.1.2/one)" = dst://127.0.0.1/outer ]
+    [ "$(cat "$DST_RUN_DIR/exports/outer/nodes/0/state")" = live ]
+    expect 5 "held by export outer on" at 1 remove-export one
+    local path i pid
+    path=$(add d --node dst://127.0.0.1/outer "file:$f/two,size=32M")
+    start_load "$path" --size=80M
+    for ((i = 0; i < (kills + 3) / 4; i++)); do
+        pid=$(server_pid 1)
+        kill_server 1
+        wait_until 10 server_is_new 1 "$pid"
+        sleep 1
+        pid=$(cat "$DST_RUN_DIR/server/pid")
+        kill -9 "$pid"
+        wait_until 10 own_server_is_new "$pid"
+        wait_until 30 node_is d 0 live
+        sleep 1
+    done
+    end_load d
+    dstctl status outer
+    dstctl remove-device d
+    wait_until 5 grep -qx 0 "$DST_RUN_DIR/exports/outer/held"
+    dstctl remove-export outer
+    wait_until 5 grep -qx 0 "$f/1/run/exports/one/held"
+    [ -z "$(find "$state" -name 'outer*')" ]
+    at 1 remove-export one
+}
+
 for name in $(declare -F | awk '$3 ~ /^test_/ { print substr($3, 6) }'); do
     [ -n "${ONLY:-}" ] && ! [[ $name =~ $ONLY ]] && continue
     run_test "$name" "test_$name"

@@ -1,4 +1,5 @@
 using Dst.Control;
+using Dst.Core.Volumes;
 using Dst.Daemon.Logging;
 using Dst.Daemon.Objects;
 using Dst.Daemon.Store;
@@ -232,6 +233,11 @@ internal sealed partial class ExportWorker : ObjectWorker<ExportView, ExportReco
         {
             File.Delete(state.ExportMarks(Name));
             File.Delete(state.ExportHold(Name));
+            for (int i = 0; i < VolumeLimits.NodesMax; i++)
+            {
+                File.Delete(state.ExportNodeEpoch(Name, i));
+            }
+
             string tree = _services.Options.Run.Export(Name);
             if (Directory.Exists(tree))
             {

@@ -11,8 +11,8 @@ namespace Dst.Hosting.Nodes;
 /// <summary>Opens nodes from their specifications. Start-up only.</summary>
 /// <param name="keeperSignal">Wakes the keeper of error marks.</param>
 /// <param name="wakeQueues">Wakes the loops of the queues.</param>
-/// <param name="network">Opens network nodes; null where they cannot be.</param>
-public sealed class NodeFactory(Action keeperSignal, Action wakeQueues, Func<NetworkOpening>? network = null)
+/// <param name="network">What opens network nodes; asked for with the first of them.</param>
+public sealed class NodeFactory(Action keeperSignal, Action wakeQueues, Func<NetworkOpening> network)
 {
     private readonly List<Backing> _created = [];
 
@@ -78,7 +78,7 @@ public sealed class NodeFactory(Action keeperSignal, Action wakeQueues, Func<Net
                 return new ErrorNode(fault.Rule, Open(fault.Inner, index, request));
             case VolatileNodeSpec volatileSpec:
                 return new VolatileNode(volatileSpec.Seed, (BackingNode)Open(volatileSpec.Inner, index, request));
-            case NetworkNodeSpec remote when network is not null:
+            case NetworkNodeSpec remote:
                 return network().Open(remote, index, request);
             default:
                 throw new ControlException(

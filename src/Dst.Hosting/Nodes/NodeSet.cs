@@ -1,5 +1,4 @@
 using Dst.Control;
-using Dst.Net.Client;
 using Dst.Nodes;
 using Dst.Nodes.Backings;
 
@@ -11,9 +10,6 @@ namespace Dst.Hosting.Nodes;
 /// <param name="factory">Opens them.</param>
 public sealed class NodeSet(NodeFactory factory)
 {
-    /// <summary>For a server to make durable that nobody holds.</summary>
-    private const int GoodbyeMs = 5_000;
-
     private readonly List<Node> _nodes = [];
 
     /// <summary>Those that are open.</summary>
@@ -68,9 +64,9 @@ public sealed class NodeSet(NodeFactory factory)
     {
         foreach (Node node in _nodes)
         {
-            if (goodbye && node is NetworkNode remote)
+            if (goodbye)
             {
-                remote.Goodbye(GoodbyeMs);
+                node.LeaveForGood();
             }
 
             node.Dispose();

@@ -65,6 +65,9 @@ public static class ClientNetLimits
     /// </summary>
     public const int SentLooksMax = 1_000_000;
 
+    /// <summary>Time for a server to make durable that nobody holds any more.</summary>
+    public const int LeaveMs = 5_000;
+
     /// <summary>Time for the threads of a node to end when it is closed.</summary>
     public const int CloseMs = 15_000;
 }

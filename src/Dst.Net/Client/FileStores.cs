@@ -181,3 +181,18 @@ public sealed class FileServerNoteStore(string path) : IServerNoteStore
     /// <inheritdoc/>
     public void Write(in ServerNote note) => _file.Write(FieldsOf(in note));
 }
+
+/// <summary>
+/// Keeps no note: for a node of an export, whose clients replay when the server comes back with another boot id, so
+/// that nothing of a predecessor is lost without them (S-22, S-23).
+/// </summary>
+public sealed class NoServerNotes : IServerNoteStore
+{
+    /// <inheritdoc/>
+    public ServerNote Load() => default;
+
+    /// <inheritdoc/>
+    public void Write(in ServerNote note)
+    {
+    }
+}

@@ -184,6 +184,9 @@ public sealed class NetworkNode : Node
     /// <returns>True when the server has made durable that nobody holds.</returns>
     public bool Goodbye(int timeoutMs) => Leave(timeoutMs);
 
+    /// <inheritdoc/>
+    public override void LeaveForGood() => Goodbye(ClientNetLimits.LeaveMs);
+
     /// <summary>Closes; the hold stays for a successor (S-04). After every queue has ended.</summary>
     public override void Dispose()
     {

@@ -190,6 +190,11 @@ internal sealed class Export : IDisposable
     /// <returns>False when the disk still has requests.</returns>
     public bool StopEngines(int timeoutMs) => StopEngines(Engines, timeoutMs);
 
+    /// <summary>
+    /// It is not to come back. Before <see cref="Dispose"/>, which then waits for the servers of its nodes.
+    /// </summary>
+    public void EndForGood() => _volume.EndsForGood = true;
+
     /// <summary>Closes nodes and marks. After <see cref="StopEngines(int)"/>.</summary>
     public void Dispose()
     {

@@ -49,6 +49,12 @@ public sealed record ExportVolume : IDisposable
     /// <summary>What the nodes were given to wake others with.</summary>
     public ExportSignals Signals { get; init; } = new();
 
+    /// <summary>
+    /// The export is not to come back: nodes that are exports of other servers give those back when they are closed
+    /// (S-04). Control threads.
+    /// </summary>
+    public bool EndsForGood { get; set; }
+
     /// <summary>The volume of a plan.</summary>
     /// <param name="plan">Derived from the nodes.</param>
     /// <param name="nodes">The nodes in the plan's order.</param>
@@ -73,6 +79,11 @@ public sealed record ExportVolume : IDisposable
         Marks?.Dispose();
         foreach (Node node in Nodes)
         {
+            if (EndsForGood)
+            {
+                node.LeaveForGood();
+            }
+
             node.Dispose();
         }
     }

@@ -134,6 +134,7 @@ public sealed class ServerHost : IDisposable
 
         _sessions.Ask(() => _sessions.DropExport(export));
         export.StopEngines(Timeout.Infinite);
+        export.EndForGood();
         export.Dispose();
         lock (_lock)
         {

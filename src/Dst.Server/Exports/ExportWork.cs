@@ -21,18 +21,25 @@ internal sealed class ExportWork
     private readonly NodeSet _nodes;
     private readonly bool _isNew;
     private readonly CancellationTokenSource _givenUp = new();
+    private NetworkOpening? _network;
     private NodeMarks? _marks;
 
     /// <summary>Makes an export that has nothing open.</summary>
     /// <param name="record">What it is to be; with a layout inside, what it was.</param>
     /// <param name="state">Where its marks and its hold record are.</param>
-    public ExportWork(ExportRecord record, StateDirectory state)
+    /// <param name="log">Takes lines for people.</param>
+    public ExportWork(ExportRecord record, StateDirectory state, ProcessLog log)
     {
         Record = record;
         _state = state;
         _isNew = record.Layout is null;
-        _nodes = new NodeSet(new NodeFactory(_signals.SignalKeeper, _signals.WakeEngines));
+        _nodes = new NodeSet(new NodeFactory(_signals.SignalKeeper, _signals.WakeEngines, Network));
+
+        NetworkOpening Network() => _network ??= ExportNodes.Opening(record, state, Engines, log);
     }
+
+    /// <summary>Engine threads of every export; each is a queue of its nodes.</summary>
+    private static int Engines => int.Min(Environment.ProcessorCount, ServerLimits.DefaultEnginesMax);
 
     /// <summary>As told by dstd.</summary>
     public ExportRecord Record { get; }
@@ -112,11 +119,13 @@ internal sealed class ExportWork
             Geometry = GeometryOf(layout),
             Marks = _marks,
             Signals = _signals,
+            EndsForGood = _isNew,
         };
         _marks = null;
         try
         {
             host.AddExport(volume, settings);
+            volume.EndsForGood = false;
         }
         catch (ServerException e)
         {
@@ -138,7 +147,12 @@ internal sealed class ExportWork
 
         _marks?.Dispose();
         _marks = null;
-        _nodes.Close();
+        _nodes.Close(goodbye: _isNew);
+        if (_isNew)
+        {
+            ExportNodes.Forget(Record, _state);
+        }
+
         if (_isNew && Layout is not null)
         {
             File.Delete(_state.ExportMarks(Name));
@@ -208,13 +222,11 @@ internal sealed class ExportWork
         return new ExportSettings
         {
             Name = request.Name,
-            Identity = new UInt128(
-                System.Buffers.Binary.BinaryPrimitives.ReadUInt64BigEndian(Record.Uuid.ToByteArray(bigEndian: true)),
-                System.Buffers.Binary.BinaryPrimitives.ReadUInt64BigEndian(
-                    Record.Uuid.ToByteArray(bigEndian: true).AsSpan(sizeof(ulong)))),
+            Identity = NetworkOpening.NumberOf(Record.Uuid),
             Cache = request.Cache == ExportCache.WriteBack ? CacheMode.WriteBack : CacheMode.WriteThrough,
             Listen = rules.Listen,
             Allow = rules.Allow,
+            Engines = Engines,
             MemoryBytes = request.MemoryBytes,
         };
     }

@@ -117,7 +117,7 @@ internal sealed class ServerControl : IDisposable
     {
         // The addresses are looked at before a file is made.
         _ = AddressRules.Check(record.Request.Name, record.Request.Listen, record.Request.Allow);
-        var work = new ExportWork(record, _options.State);
+        var work = new ExportWork(record, _options.State, _log);
         lock (_lock)
         {
             if (_ending)

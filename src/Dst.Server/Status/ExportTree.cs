@@ -1,5 +1,6 @@
 using Dst.Control;
 using Dst.Hosting.Status;
+using Dst.Net.Client;
 using Dst.Net.Server.Engine;
 using Dst.Server.Exports;
 
@@ -14,6 +15,7 @@ internal sealed class ExportTree : IDisposable
     private readonly StatusFolder _folder;
     private readonly CounterFiles _counters;
     private readonly NodeFiles[] _nodes;
+    private readonly NetworkFiles[] _remote;
     private readonly StatusFile _state;
     private readonly StatusFile _epoch;
     private readonly StatusFile _held;
@@ -48,6 +50,11 @@ internal sealed class ExportTree : IDisposable
             node,
             () => NodeView.Of(work.Nodes[index]),
             [.. _engines.Select(engine => engine.Queue.NodeCounters(index))]))];
+        _remote =
+        [
+            .. work.Nodes.Select((node, index) => (node, index)).Where(each => each.node is NetworkNode)
+                .Select(each => new NetworkFiles(path, each.index, (NetworkNode)each.node)),
+        ];
         WriteStatic(layout);
     }
 
@@ -78,12 +85,22 @@ internal sealed class ExportTree : IDisposable
         {
             node.Write();
         }
+
+        foreach (NetworkFiles node in _remote)
+        {
+            _ = node.Write();
+        }
     }
 
     /// <summary>Removes the tree.</summary>
     public void Dispose()
     {
         foreach (NodeFiles node in _nodes)
+        {
+            node.Dispose();
+        }
+
+        foreach (NetworkFiles node in _remote)
         {
             node.Dispose();
         }

@@ -139,7 +139,7 @@ public sealed class PowerCutTests
         disk.IsIn(File.ReadAllBytes(Path.Join(server.Folder, "a")));
     }
 
-    private static void PowerCut(TestServer server, string spec, CacheMode cache)
+    internal static void PowerCut(TestServer server, string spec, CacheMode cache)
     {
         server.Stop();
         server.Start();

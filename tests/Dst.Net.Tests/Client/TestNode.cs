@@ -15,7 +15,10 @@ internal sealed class MemoryStores : IEpochStore, IServerNoteStore
 
     public ServerNote Note => _note;
 
-    public NetworkStores Stores => new(this, this);
+    /// <summary>Keeps the notes in place of this.</summary>
+    public IServerNoteStore? Notes { get; init; }
+
+    public NetworkStores Stores => new(this, Notes ?? this);
 
     public bool Fails { get; set; }
 
