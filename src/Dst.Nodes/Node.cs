@@ -43,6 +43,9 @@ public abstract class Node : IDisposable
     /// <summary>Whether a failed flush has poisoned it (C-16); null for nodes that cannot lose anything.</summary>
     public virtual NodeHealth? Health => null;
 
+    /// <summary>The node that has the data: this one, or what is inside those that delay or fail requests.</summary>
+    public virtual Node Innermost => this;
+
     /// <summary>The queue's end of this node. Queue thread, before the queue serves.</summary>
     public abstract NodeQueue CreateQueue(in NodeQueueContext context);
 

@@ -154,19 +154,21 @@ public sealed class ServerControlTests : IDisposable
         dstd.Ask(new() { RequestId = 6, Command = "close-export", Name = "e", TimeoutMs = 5000 });
     }
 
-    [Fact]
-    public void An_export_of_an_export_holds_it_until_it_is_closed_for_good()
+    [Theory]
+    [InlineData("")]
+    [InlineData("delay:1,")]
+    public void An_export_of_an_export_holds_it_until_it_is_closed_for_good(string around)
     {
         using Client dstd = new(_options.Run);
         dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = Record("inner", "mem:4M") });
         Assert.Null(dstd.Ask(new() { RequestId = 2, Command = "commit-export", Name = "inner" }).Error);
-        ExportRecord outer = Chained("unix:" + _folder + "/outer-sock");
+        ExportRecord outer = Chained("unix:" + _folder + "/outer-sock", around);
         ExportLayout layout = dstd.Ask(new() { RequestId = 3, Command = "open-export", Record = outer }).Layout!;
         Assert.Equal(4L << 20, layout.SizeBytes);
+        Assert.Equal(1 << 20, layout.Nodes[0].Export!.MaxIoBytes);
         Assert.Null(dstd.Ask(new() { RequestId = 4, Command = "commit-export", Name = "outer" }).Error);
         Assert.Contains("export outer on", Served(dstd, "inner").Holder, StringComparison.Ordinal);
         string node = $"{_options.Run.Export("outer")}/nodes/0";
-        Assert.Equal("dst+unix\n", File.ReadAllText($"{node}/type"));
         Assert.Equal("live\n", File.ReadAllText($"{node}/state"));
         Assert.Equal("1\n", File.ReadAllText($"{node}/epoch"));
         Assert.True(File.Exists(_options.State.ExportNodeEpoch("outer", 0)));
@@ -206,9 +208,9 @@ public sealed class ServerControlTests : IDisposable
         dstd.Ask(new() { RequestId = 99, Command = "status" }).Exports!, export => export.Name == name);
 
     /// <summary>An export named outer of the one named inner.</summary>
-    private ExportRecord Chained(string listen)
+    private ExportRecord Chained(string listen, string around = "")
     {
-        ExportRecord record = Record("outer", $"dst+unix:{_folder}/sock,export=inner");
+        ExportRecord record = Record("outer", $"{around}dst+unix:{_folder}/sock,export=inner");
         return record with { Request = record.Request with { Listen = [listen] } };
     }
 

@@ -38,7 +38,7 @@ public static class GeometryRules
             StartBytes = map.StartBytes(i),
             LengthBytes = map.LengthBytes(i),
             Identity = node.Identity,
-            Export = node is NetworkNode remote ? NetworkOpening.Record(remote.Export) : null,
+            Export = node.Innermost is NetworkNode remote ? NetworkOpening.Record(remote.Export) : null,
         }),
     ];
 
@@ -89,8 +89,8 @@ public static class GeometryRules
         CanDiscard = node.CanDiscard,
         DiscardGranularityBytes = node.DiscardGranularityBytes,
         CanWriteZeroes = node.CanWriteZeroes,
-        MaxIoBytes = (node as NetworkNode)?.MaxRequestBytes,
-        MaxChangeBytes = (node as NetworkNode)?.MaxChangeBytes,
+        MaxIoBytes = (node.Innermost as NetworkNode)?.MaxRequestBytes,
+        MaxChangeBytes = (node.Innermost as NetworkNode)?.MaxChangeBytes,
     };
 }
 

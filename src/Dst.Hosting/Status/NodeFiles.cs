@@ -16,7 +16,7 @@ public readonly record struct NodeView(string State, string Reason)
 {
     /// <summary>How a node is by its health. Any thread; allocates nothing while it is well.</summary>
     /// <param name="node">The node.</param>
-    public static NodeView Of(Node node) => node switch
+    public static NodeView Of(Node node) => node.Innermost switch
     {
         NetworkNode { Status: var status } => new NodeView(
             status.State, status.Phase == ClientNodePhase.Live ? string.Empty : status.LastError),

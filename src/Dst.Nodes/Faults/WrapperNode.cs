@@ -33,8 +33,14 @@ public abstract class WrapperNode(Node inner) : Node
     /// <inheritdoc/>
     public override NodeHealth? Health => Inner.Health;
 
+    /// <inheritdoc/>
+    public override Node Innermost => Inner.Innermost;
+
     /// <summary>The node inside.</summary>
     protected Node Inner { get; } = inner;
+
+    /// <inheritdoc/>
+    public override void LeaveForGood() => Inner.LeaveForGood();
 
     /// <inheritdoc/>
     public override void Dispose() => Inner.Dispose();

@@ -52,8 +52,9 @@ internal sealed class ExportTree : IDisposable
             [.. _engines.Select(engine => engine.Queue.NodeCounters(index))]))];
         _remote =
         [
-            .. work.Nodes.Select((node, index) => (node, index)).Where(each => each.node is NetworkNode)
-                .Select(each => new NetworkFiles(path, each.index, (NetworkNode)each.node)),
+            .. work.Nodes.Select((node, index) => (remote: node.Innermost as NetworkNode, index))
+                .Where(each => each.remote is not null)
+                .Select(each => new NetworkFiles(path, each.index, each.remote!)),
         ];
         WriteStatic(layout);
     }

@@ -56,7 +56,7 @@ internal static class NetworkNodes
     /// <exception cref="ControlException">It is no network node, or knows no such order.</exception>
     public static void Order(string device, int index, Node node, string order, NodeSettings? settings)
     {
-        if (node is not NetworkNode remote)
+        if (node.Innermost is not NetworkNode remote)
         {
             throw new ControlException(
                 ControlErrorCode.Usage,
@@ -90,7 +90,7 @@ internal static class NetworkNodes
         for (int i = 0; i < nodes.Count; i++)
         {
             if ((nodeIndex is null || nodeIndex == i)
-                && nodes[i] is NetworkNode { Status.LostUnflushedWrites: true } remote)
+                && nodes[i].Innermost is NetworkNode { Status.LostUnflushedWrites: true } remote)
             {
                 remote.ClearError();
             }

@@ -342,7 +342,7 @@ internal sealed class TargetDevice
         try
         {
             // A network node writes its epochs below the state directory for as long as it lives (S-03).
-            bool remote = Nodes.Any(node => node is NetworkNode);
+            bool remote = Nodes.Any(node => node.Innermost is NetworkNode);
             ProcessGuard.DetachForeignMounts(remote ? [_run.Path, _stateDirectory] : [_run.Path]);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -42,8 +42,9 @@ internal sealed class StatusPublisher
         _nodes = [.. Enumerable.Range(0, device.Nodes.Count).Select(FilesOf)];
         _remote =
         [
-            .. device.Nodes.Select((node, index) => (node, index)).Where(each => each.node is NetworkNode)
-                .Select(each => new NetworkFiles(path, each.index, (NetworkNode)each.node)),
+            .. device.Nodes.Select((node, index) => (remote: node.Innermost as NetworkNode, index))
+                .Where(each => each.remote is not null)
+                .Select(each => new NetworkFiles(path, each.index, each.remote!)),
         ];
         _thread = new Thread(Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "dst-status" };
     }
