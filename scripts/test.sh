@@ -200,7 +200,7 @@ if ! $quick; then
         counts=(CYCLES=25 FIO_MIB=48 FS_MIB=64 REQUESTS=200000 KILLS=8)
         vm_timeout=2000
         if $long; then
-            counts=(CYCLES=500 FIO_MIB=1024 FS_MIB=180 REQUESTS=2000000 KILLS=150 TEST_LIMIT_S=7200)
+            counts=(CYCLES=500 FIO_MIB=1024 FS_MIB=180 REQUESTS=2000000 KILLS=150 COPY_MIB=1024 TEST_LIMIT_S=7200)
             vm_timeout=14400
         fi
         echo "counts: ${counts[*]}"

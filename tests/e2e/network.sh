@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Network nodes on a real kernel: exports of servers in network namespaces of their own, devices over them, and what
 # happens to I/O when servers, daemons, targets and cables fail.
-# KILLS=N sets how often a server is killed under load.
+# KILLS=N sets how often a server is killed under load, COPY_MIB=N how much is copied over three servers.
 set -u
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 f=$work/files
 kills=${KILLS:-8}
+copy_mib=${COPY_MIB:-48}
 
 add() { dstctl add-device "$@"; }
 node() { cat "$DST_RUN_DIR/devices/$1/nodes/$2/$3"; }
@@ -516,6 +517,75 @@ power_cuts() { # CACHE
 
 test_power_cuts_write_back() { power_cuts write-back; }
 test_power_cuts_write_through() { power_cuts write-through; }
+
+# The server dies while its disk still has a write; the successor's first write must not be undone by it (S-09).
+test_ghost_in_the_disk() {
+    modprobe loop
+    modprobe dm-delay
+    host 1
+    start_daemon
+    truncate -s 64M "$f/img"
+    local loop path i
+    loop=$(losetup -f --show "$f/img")
+    # Reads at once, writes after two seconds.
+    dmsetup create slow --table "0 $((64 << 11)) delay $loop 0 0 $loop 0 2000"
+    export_of 1 one --node dev:/dev/mapper/slow
+    path=$(add d --node dst://10.70.1.2/one)
+    for ((i = 0; i < (kills + 3) / 4; i++)); do
+        head -c 4096 /dev/urandom >"$f/first"
+        head -c 4096 /dev/urandom >"$f/second"
+        dd if="$f/first" of="$path" bs=4k seek=5 oflag=direct conv=notrunc status=none &
+        writer=$!
+        sleep 0.5
+        kill_server 1
+        wait "$writer"
+        dd if="$f/second" of="$path" bs=4k seek=5 oflag=direct conv=notrunc,fsync status=none
+        sleep 3
+        dd if="$path" bs=4k skip=5 count=1 iflag=direct status=none | cmp - "$f/second"
+    done
+    (($(node d 0 reconnects) > 0))
+    dstctl remove-device d
+    at 1 remove-export one
+    wait_until 20 dmsetup remove slow
+    dd if="$f/img" bs=4k skip=5 count=1 status=none | cmp - "$f/second"
+    losetup -d "$loop"
+}
+
+# A copy onto three servers, one of which dies every three seconds.
+test_copy_over_three_servers() {
+    local n path pid share=$((copy_mib / 3 + 64))
+    start_daemon
+    for n in 1 2 3; do
+        host "$n"
+        export_of "$n" "e$n" --node "file:$f/e$n,size=${share}M,sparse"
+    done
+    path=$(add d --node dst://10.70.1.2/e1 dst://10.70.2.2/e2 dst://10.70.3.2/e3)
+    mkfs.ext4 -q "$path"
+    mkdir -p "$f/mnt"
+    mount "$path" "$f/mnt"
+    head -c "${copy_mib}M" /dev/urandom >"$f/copy"
+    touch "$f/killing"
+    (
+        while [ -e "$f/killing" ]; do
+            sleep 3
+            pid=$(server_pid 2) || continue
+            kill -9 "$pid" || echo "server $pid is gone already"
+        done
+    ) &
+    local killer=$!
+    cp "$f/copy" "$f/mnt/data"
+    sync -f "$f/mnt"
+    echo 3 >/proc/sys/vm/drop_caches
+    cmp "$f/copy" "$f/mnt/data"
+    rm "$f/killing"
+    wait "$killer"
+    wait_until 30 node_is d 1 live
+    echo "$(node d 1 reconnects) reconnects"
+    umount "$f/mnt"
+    e2fsck -fn "$path"
+    [ "$(cat "$DST_RUN_DIR/devices/d/errors")" = 0 ]
+    dstctl remove-device d
+}
 
 own_server_is_new() { # PID
     local pid
