@@ -215,6 +215,8 @@ public sealed class HostileTests
         TestServer.Eventually(() => server.Status.Epoch == 0, "the epoch is over");
         Assert.Equal(1, server.Count(NetCounter.Dead));
         Assert.True(server.Status.IsHeld);
+        TestServer.Eventually(
+            () => server.Log.Any(line => line.Contains("ended: Timeout", StringComparison.Ordinal)), "it is said why");
     }
 
     [Fact]

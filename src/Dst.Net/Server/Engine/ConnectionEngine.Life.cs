@@ -85,7 +85,7 @@ internal sealed unsafe partial class ConnectionEngine
     }
 
     /// <summary>The peer is gone: nobody is there to hear a last word.</summary>
-    private void EndByPeer(LiveConnection connection)
+    private void EndByPeer(LiveConnection connection, RefusalCode code = RefusalCode.None)
     {
         if (connection.State >= LiveState.Ending)
         {
@@ -94,7 +94,7 @@ internal sealed unsafe partial class ConnectionEngine
 
         connection.Lane.Detach();
         DropWaiting(connection);
-        ReportEnd(connection, RefusalCode.None);
+        ReportEnd(connection, code);
         End(connection);
     }
 
@@ -256,7 +256,7 @@ internal sealed unsafe partial class ConnectionEngine
                 break;
             case LivenessAction.Dead:
                 Counters.Add(NetCounter.Dead);
-                EndByPeer(connection);
+                EndByPeer(connection, RefusalCode.Timeout);
                 break;
             default:
                 break;

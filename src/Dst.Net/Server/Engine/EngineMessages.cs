@@ -66,7 +66,7 @@ internal enum EngineReportKind
 /// <param name="Connection">To which connection.</param>
 internal readonly record struct EngineReport(EngineReportKind Kind, LiveConnection Connection)
 {
-    /// <summary>With Ended: why it was closed; None when the peer was the one.</summary>
+    /// <summary>With Ended: why it was closed; None when the peer closed it.</summary>
     public RefusalCode Code { get; init; }
 
     /// <summary>With ClearPoison: the tag that waits for the answer.</summary>
