@@ -79,8 +79,8 @@ run_tests() {
     local name
     for name in "$@"; do
         # A test that hangs is named in the log.
-        timeout "$native_timeout" "tests/$name/bin/Debug/net10.0/$name" -noColor -longRunning "$((native_timeout / 5))" \
-            >"$results/$name.log" 2>&1
+        timeout "$native_timeout" "tests/$name/bin/Debug/net10.0/$name" \
+            -noColor -longRunning "$((native_timeout / 5))" >"$results/$name.log" 2>&1
         echo $? >"$results/$name.log.status"
     done
 }
