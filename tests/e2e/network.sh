@@ -51,7 +51,11 @@ export_of() {
     at "$number" add-export "$@" --listen "10.70.$number.2" --allow "10.70.$number.0/24"
 }
 
-server_pid() { cat "$f/$1/run/server/pid"; }
+server_pid() { # N, or here
+    local run=$f/$1/run
+    [ "$1" != here ] || run=$DST_RUN_DIR
+    cat "$run/server/pid"
+}
 
 kill_server() { # N: it dies, and dstd starts the next
     local pid
@@ -587,11 +591,6 @@ test_copy_over_three_servers() {
     dstctl remove-device d
 }
 
-own_server_is_new() { # PID
-    local pid
-    pid=$(cat "$DST_RUN_DIR/server/pid") && [ "$pid" != "$1" ] && kill -0 "$pid"
-}
-
 # An export of an export: what neither server has flushed when it is killed comes back from the device (S-22, S-23).
 test_chain_of_servers() {
     host 1
@@ -608,9 +607,9 @@ test_chain_of_servers() {
         kill_server 1
         wait_until 10 server_is_new 1 "$pid"
         sleep 1
-        pid=$(cat "$DST_RUN_DIR/server/pid")
-        kill -9 "$pid"
-        wait_until 10 own_server_is_new "$pid"
+        pid=$(server_pid here)
+        kill_server here
+        wait_until 10 server_is_new here "$pid"
         wait_until 30 node_is d 0 live
         sleep 1
     done
