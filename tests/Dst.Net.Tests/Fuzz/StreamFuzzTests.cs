@@ -323,7 +323,8 @@ public sealed class StreamFuzzTests
         private void Answer(FakePeer peer)
         {
             List<byte[]> frames = [];
-            for (int wanted = 1 + _mutator.Next(4); frames.Count < wanted; peer.Socket.ReceiveTimeout = MoreTimeoutMs)
+            int wanted = 1 + _mutator.Next(4);
+            while (frames.Count < wanted)
             {
                 if (!TryReceive(peer, frames.Count, out FrameHeader request))
                 {
@@ -336,6 +337,7 @@ public sealed class StreamFuzzTests
                 }
 
                 frames.Add(FakePeer.WholeReply(in request, _data));
+                peer.Socket.ReceiveTimeout = MoreTimeoutMs;
             }
 
             foreach (byte[] frame in frames)
