@@ -1,5 +1,6 @@
 using Dst.Control;
 using Dst.Net.Client;
+using Dst.Nodes;
 
 namespace Dst.Hosting.Status;
 
@@ -15,13 +16,23 @@ public sealed class NetworkFiles : IDisposable
     /// <param name="treePath">Tree of the volume.</param>
     /// <param name="index">The node's place in the map.</param>
     /// <param name="node">The node.</param>
-    public NetworkFiles(string treePath, int index, NetworkNode node)
+    private NetworkFiles(string treePath, int index, NetworkNode node)
     {
         _node = node;
         _folder = new StatusFolder($"{treePath}/{StatusTree.Nodes}/{index}");
         _peer = _folder.File(StatusTree.NodePeer);
         _numbers = [.. StatusTree.NetworkNumbers.Select(_folder.File)];
     }
+
+    /// <summary>Files of every network node of a volume.</summary>
+    /// <param name="treePath">Tree of the volume.</param>
+    /// <param name="nodes">Its nodes in the order of the map.</param>
+    public static NetworkFiles[] Of(string treePath, IReadOnlyList<Node> nodes) =>
+    [
+        .. nodes.Select((node, index) => (remote: node.Innermost as NetworkNode, index))
+            .Where(each => each.remote is not null)
+            .Select(each => new NetworkFiles(treePath, each.index, each.remote!)),
+    ];
 
     /// <summary>Writes what changed.</summary>
     /// <returns>True when something did.</returns>

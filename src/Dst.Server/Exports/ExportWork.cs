@@ -151,11 +151,10 @@ internal sealed class ExportWork
         if (_isNew)
         {
             ExportNodes.Forget(Record, _state);
-        }
-
-        if (_isNew && Layout is not null)
-        {
-            File.Delete(_state.ExportMarks(Name));
+            if (Layout is not null)
+            {
+                File.Delete(_state.ExportMarks(Name));
+            }
         }
 
         State = ExportWorkState.Closed;

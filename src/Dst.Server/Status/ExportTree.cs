@@ -1,6 +1,5 @@
 using Dst.Control;
 using Dst.Hosting.Status;
-using Dst.Net.Client;
 using Dst.Net.Server.Engine;
 using Dst.Server.Exports;
 
@@ -50,12 +49,7 @@ internal sealed class ExportTree : IDisposable
             node,
             () => NodeView.Of(work.Nodes[index]),
             [.. _engines.Select(engine => engine.Queue.NodeCounters(index))]))];
-        _remote =
-        [
-            .. work.Nodes.Select((node, index) => (remote: node.Innermost as NetworkNode, index))
-                .Where(each => each.remote is not null)
-                .Select(each => new NetworkFiles(path, each.index, each.remote!)),
-        ];
+        _remote = NetworkFiles.Of(path, work.Nodes);
         WriteStatic(layout);
     }
 

@@ -1,7 +1,6 @@
 using Dst.Control;
 using Dst.Hosting.Status;
 using Dst.IO.Measure;
-using Dst.Net.Client;
 using Dst.Target.Devices;
 
 namespace Dst.Target.Status;
@@ -40,12 +39,7 @@ internal sealed class StatusPublisher
         _state = _folder.File(StatusTree.State);
         _gap = _folder.File(StatusTree.QueueGapMax);
         _nodes = [.. Enumerable.Range(0, device.Nodes.Count).Select(FilesOf)];
-        _remote =
-        [
-            .. device.Nodes.Select((node, index) => (remote: node.Innermost as NetworkNode, index))
-                .Where(each => each.remote is not null)
-                .Select(each => new NetworkFiles(path, each.index, each.remote!)),
-        ];
+        _remote = NetworkFiles.Of(path, device.Nodes);
         _thread = new Thread(Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "dst-status" };
     }
 
