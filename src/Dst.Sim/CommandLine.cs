@@ -1,9 +1,11 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
+using Dst.Core.Traces;
 using Dst.Simulation;
 using Dst.Simulation.Checks;
 using Dst.Simulation.Plans;
+using Dst.Simulation.Recorded;
 
 namespace Dst.Sim;
 
@@ -66,6 +68,19 @@ internal static class CommandLine
 
     private static readonly Argument<ulong> Seed = new("seed");
 
+    private static readonly Option<string[]> NodeTraces = new("--node")
+    {
+        Description = "Traces of a network node, one for each life of its target.",
+        Required = true,
+        AllowMultipleArgumentsPerToken = true,
+    };
+
+    private static readonly Option<string[]> DiskTraces = new("--disk")
+    {
+        Description = "Traces of the export's node, one for each life of its server; without them reads are judged.",
+        AllowMultipleArgumentsPerToken = true,
+    };
+
     /// <summary>Runs the command line.</summary>
     public static int Run(string[] args)
     {
@@ -92,6 +107,12 @@ internal static class CommandLine
             BudgetOfSeeds, Hours, VariantName,
         };
         variants.SetAction(parsed => RunVariants(parsed));
+        Command check = new("check", "Judges a recorded run of real programs (nodes trace:PATH,NODE).")
+        {
+            NodeTraces, DiskTraces,
+        };
+        check.SetAction(parsed => Check(parsed));
+        root.Subcommands.Add(check);
         root.Subcommands.Add(run);
         root.Subcommands.Add(replay);
         root.Subcommands.Add(shrink);
@@ -257,6 +278,42 @@ internal static class CommandLine
         string took = $"{found + survivors} broken variants, {watch.ElapsedMilliseconds} ms";
         Console.WriteLine($"{found} passed, {survivors} failed, 0 skipped ({took})");
         return survivors == 0 ? Good : Bad;
+    }
+
+    private static int Check(ParseResult parsed)
+    {
+        CheckResult result;
+        try
+        {
+            result = RecordedRun.Check(
+                [.. parsed.GetValue(NodeTraces)!.Select(Load)], [.. (parsed.GetValue(DiskTraces) ?? []).Select(Load)]);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return Complain(e.Message);
+        }
+
+        Console.WriteLine(
+            $"{result.Requests} requests, {result.BlocksRead} blocks read, {result.Flushes} flushes: "
+            + (result.Violation ?? "good"));
+        return result.Violation is null ? Good : Bad;
+    }
+
+    /// <summary>The used part of a trace: the file is as long as its room.</summary>
+    private static Recording Load(string path)
+    {
+        using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+        byte[] head = new byte[TraceCodec.HeadBytes];
+        int read = file.ReadAtLeast(head, head.Length, throwOnEndOfStream: false);
+        if (!TraceCodec.TryReadHead(head.AsSpan(0, read), out TraceHead trace))
+        {
+            return new Recording(path, head.AsMemory(0, read));
+        }
+
+        byte[] bytes = new byte[(int)long.Min(TraceCodec.HeadBytes + trace.UsedBytes, file.Length)];
+        file.Seek(0, SeekOrigin.Begin);
+        file.ReadExactly(bytes);
+        return new Recording(path, bytes);
     }
 
     private static string Short(string? text) => text is null ? "" : text.Length > 110 ? text[..110] + "…" : text;

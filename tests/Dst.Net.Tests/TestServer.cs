@@ -159,6 +159,7 @@ internal sealed class TestServer : IDisposable
         MemoryNodeSpec memory => new MemoryNode(memory.SizeBytes, keeps: true),
         ZeroNodeSpec zero => new MemoryNode(zero.SizeBytes, keeps: false),
         VolatileNodeSpec lossy => new VolatileNode(lossy.Seed, (BackingNode)Open(lossy.Inner, signals)),
+        TraceNodeSpec trace => new TraceNode(trace.Path, Open(trace.Inner, signals)),
         DelayNodeSpec delay => new DelayNode(delay.DelayMs, Open(delay.Inner, signals)),
         ErrorNodeSpec fault => new ErrorNode(fault.Rule, Open(fault.Inner, signals)),
         _ => throw new InvalidOperationException($"no node of kind {spec.Kind} here"),

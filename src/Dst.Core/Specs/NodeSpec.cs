@@ -30,7 +30,8 @@ public abstract record NodeSpec
     {
     }
 
-    /// <summary>Word before the colon: file, dev, zero, mem, delay, error, volatile, dst or dst+unix.</summary>
+    /// <summary>Word before the colon: file, dev, zero, mem, delay, error, volatile, trace, dst or
+    /// dst+unix.</summary>
     public abstract string Kind { get; }
 
     /// <summary>The address without options, for people; not escaped.</summary>
@@ -205,6 +206,26 @@ public sealed record ErrorNodeSpec(ErrorRule Rule, NodeSpec Inner) : NodeSpec
 
     private protected override void AppendTo(StringBuilder text) =>
         AppendInner(text.Append("error:").Append(Rule).Append(','), Inner);
+}
+
+/// <summary>
+/// <c>trace:PATH,NODE</c>: the inner node; what it is asked and answers is recorded in the file PATH.PID. For tests.
+/// </summary>
+/// <param name="Path">Absolute path, without the number of the process.</param>
+/// <param name="Inner">The node behind.</param>
+public sealed record TraceNodeSpec(string Path, NodeSpec Inner) : NodeSpec
+{
+    /// <inheritdoc/>
+    public override string Kind => "trace";
+
+    /// <inheritdoc/>
+    public override string Address => $"{Path},{Inner.Kind}:{Inner.Address}";
+
+    private protected override void AppendTo(StringBuilder text)
+    {
+        AppendPath(text.Append("trace:"), Path);
+        AppendInner(text.Append(','), Inner);
+    }
 }
 
 /// <summary>

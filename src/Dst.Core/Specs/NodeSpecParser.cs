@@ -10,8 +10,11 @@ internal static class NodeSpecParser
 {
     private const string Kinds =
         "file:PATH[,size=SIZE][,offset=SIZE][,sparse][,buffered], dev:PATH, zero:SIZE, mem:SIZE, delay:MS,NODE, "
-        + "error:WHEN,NODE, volatile:SEED,NODE, dst://HOST[:PORT]/EXPORT[,key=value]… "
+        + "error:WHEN,NODE, volatile:SEED,NODE, trace:PATH,NODE, dst://HOST[:PORT]/EXPORT[,key=value]… "
         + "or dst+unix:/PATH,export=EXPORT";
+
+    private static readonly string NestedTooDeep =
+        $"delay and error nodes may be nested at most {NodeSpec.NestingMax} deep";
 
     private const string CommaHint = "a comma in a path is written twice";
 
@@ -42,6 +45,7 @@ internal static class NodeSpecParser
             "delay" => ParseDelay(rest, workingDirectory, nestingLeft, out error),
             "error" => ParseError(rest, workingDirectory, nestingLeft, out error),
             "volatile" => ParseVolatile(rest, workingDirectory, nestingLeft, out error),
+            "trace" => ParseTrace(rest, workingDirectory, nestingLeft, out error),
             "dst" => NetworkSpecParser.ParseTcp(rest, out error),
             "dst+unix" => ParseUnix(rest, workingDirectory, out error),
             _ => Refuse($"node {SpecText.Quote(text)}: unknown kind, expected {Kinds}", out error),
@@ -220,6 +224,30 @@ internal static class NodeSpecParser
         return inner is null ? null : new ErrorNodeSpec(rule, inner);
     }
 
+    private static TraceNodeSpec? ParseTrace(string rest, string? workingDirectory, int nestingLeft, out string? error)
+    {
+        if (nestingLeft == 0)
+        {
+            error = NestedTooDeep;
+            return null;
+        }
+
+        string? path = TakePath("trace", rest, workingDirectory, out string? innerText, out error);
+        if (path is null)
+        {
+            return null;
+        }
+
+        if (string.IsNullOrEmpty(innerText))
+        {
+            error = $"trace: no node after {SpecText.Quote(rest)}, expected trace:PATH,NODE";
+            return null;
+        }
+
+        NodeSpec? inner = Parse(innerText, workingDirectory, nestingLeft - 1, out error);
+        return inner is null ? null : new TraceNodeSpec(path, inner);
+    }
+
     /// <summary>Takes the own argument of delay or error off the front.</summary>
     private static string? TakeArgument(
         string kind, string argument, string rest, int nestingLeft, out string innerText, out string? error)
@@ -227,7 +255,7 @@ internal static class NodeSpecParser
         innerText = "";
         if (nestingLeft == 0)
         {
-            error = $"delay and error nodes may be nested at most {NodeSpec.NestingMax} deep";
+            error = NestedTooDeep;
             return null;
         }
 

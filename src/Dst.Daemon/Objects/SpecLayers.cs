@@ -17,6 +17,7 @@ internal static class SpecLayers
             {
                 DelayNodeSpec delay => delay.Inner,
                 ErrorNodeSpec error => error.Inner,
+                TraceNodeSpec trace => trace.Inner,
                 VolatileNodeSpec forgetful => forgetful.Inner,
                 _ => null,
             };

@@ -76,6 +76,8 @@ public sealed class NodeFactory(Action keeperSignal, Action wakeQueues, Func<Net
                 return new DelayNode(delay.DelayMs, Open(delay.Inner, index, request));
             case ErrorNodeSpec fault:
                 return new ErrorNode(fault.Rule, Open(fault.Inner, index, request));
+            case TraceNodeSpec trace:
+                return new TraceNode(trace.Path, Open(trace.Inner, index, request));
             case VolatileNodeSpec volatileSpec:
                 return new VolatileNode(volatileSpec.Seed, (BackingNode)Open(volatileSpec.Inner, index, request));
             case NetworkNodeSpec remote:

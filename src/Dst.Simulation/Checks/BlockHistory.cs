@@ -1,4 +1,3 @@
-using Dst.Simulation.Disks;
 using Dst.Simulation.Engine;
 
 namespace Dst.Simulation.Checks;
@@ -28,8 +27,8 @@ internal sealed class BlockHistory
 
     private const long Never = long.MaxValue;
 
-    private readonly World _world;
-    private readonly SimDisk _disk;
+    private readonly IStepClock _clock;
+    private readonly IStableBlocks _disk;
     private readonly Entry[][] _entries;
     private readonly int[] _counts;
     private readonly List<int> _touched = [];
@@ -38,9 +37,9 @@ internal sealed class BlockHistory
     private long _grantedAt;
 
     /// <summary>All zeroes, durable.</summary>
-    public BlockHistory(World world, SimDisk disk, int blocks)
+    public BlockHistory(IStepClock clock, IStableBlocks disk, int blocks)
     {
-        _world = world;
+        _clock = clock;
         _disk = disk;
         _entries = new Entry[blocks][];
         _counts = new int[blocks];
@@ -82,7 +81,7 @@ internal sealed class BlockHistory
         _entries[block][count++] = new Entry
         {
             Value = value,
-            Begun = _world.Steps,
+            Begun = _clock.Steps,
             Ended = Never,
             DeadAt = Never,
             SeenAt = Never,
@@ -114,7 +113,7 @@ internal sealed class BlockHistory
                 continue;
             }
 
-            entry.Ended = _world.Steps;
+            entry.Ended = _clock.Steps;
             entry.Writer = writer;
             entry.Flags &= ~Flags.Lost;
             if (!good)
@@ -164,7 +163,7 @@ internal sealed class BlockHistory
                 bool mine = entry.Writer is not null && entry.Writer.Kernel == kernel;
                 if (mine && (entry.Flags & Flags.Covered) == Flags.None)
                 {
-                    entry.Ended = entry.Ended == Never ? _world.Steps : entry.Ended;
+                    entry.Ended = entry.Ended == Never ? _clock.Steps : entry.Ended;
                     entry.Flags |= Flags.Optional;
                     entry.SeenAt = Never;
                     Revive(entries);
@@ -198,7 +197,7 @@ internal sealed class BlockHistory
         if (found < 0 && !(lenient && (value == 0 || (int)(value & 0xFFFFF) == block)))
         {
             World.Fail(
-                $"disk {_disk.Index} block {block}: a read begun at #{begun} returned {Name(value)}, "
+                $"disk {_disk.Index} block {block}: a read begun at #{begun} returned {_disk.NameOf(value)}, "
                 + $"allowed are {List(entries, begun)}");
         }
 
@@ -208,7 +207,7 @@ internal sealed class BlockHistory
         }
 
         // What had ended before this read began and was not returned comes before what was returned.
-        long now = _world.Steps;
+        long now = _clock.Steps;
         for (int i = 0; i < entries.Length; i++)
         {
             ref Entry entry = ref entries[i];
@@ -288,7 +287,7 @@ internal sealed class BlockHistory
     /// <param name="incarnation">Of the holder.</param>
     public void OnGrant(ulong incarnation)
     {
-        _grantedAt = _world.Steps;
+        _grantedAt = _clock.Steps;
         foreach (int block in _touched)
         {
             foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
@@ -371,7 +370,7 @@ internal sealed class BlockHistory
 
     private void MarkLoss(Func<Writer, bool> isGone, bool readable)
     {
-        _transientAt = readable ? _world.Steps : _transientAt;
+        _transientAt = readable ? _clock.Steps : _transientAt;
         foreach (int block in _touched)
         {
             foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
@@ -412,7 +411,7 @@ internal sealed class BlockHistory
         }
 
         entry.Flags |= Flags.Lost;
-        entry.LostAt = _world.Steps;
+        entry.LostAt = _clock.Steps;
         entry.DeadAt = Never;
         entry.SeenAt = Never;
     }
@@ -432,7 +431,7 @@ internal sealed class BlockHistory
             if (i != index && entries[i].Ended < begun && (entries[i].Flags & Flags.Gone) == Flags.None)
             {
                 entries[i].Flags |= Flags.Gone;
-                entries[i].DeadAt = long.Min(entries[i].DeadAt, _world.Steps);
+                entries[i].DeadAt = long.Min(entries[i].DeadAt, _clock.Steps);
             }
 
             // A read that began before may still return it.
@@ -452,18 +451,23 @@ internal sealed class BlockHistory
 
     private void CheckDurable(int block, string when)
     {
-        ulong value = _disk.DurableAt(block);
+        ReadOnlySpan<ulong> values = _disk.DurableAt(block);
+        if (values.IsEmpty)
+        {
+            return;
+        }
+
         Span<Entry> entries = _entries[block].AsSpan(0, _counts[block]);
         foreach (ref readonly Entry entry in entries)
         {
-            if (entry.Value == value && (entry.Flags & Flags.Gone) == Flags.None)
+            if (values.Contains(entry.Value) && (entry.Flags & Flags.Gone) == Flags.None)
             {
                 return;
             }
         }
 
         World.Fail(
-            $"disk {_disk.Index} block {block}: {when}, but {Name(value)} is on stable storage; "
+            $"disk {_disk.Index} block {block}: {when}, but {_disk.NameOf(values[0])} is on stable storage; "
             + $"may be {List(entries, Never)}");
     }
 
@@ -489,17 +493,14 @@ internal sealed class BlockHistory
         return false;
     }
 
-    private static string Name(ulong value) =>
-        value == 0 ? "zeroes" : $"write {value >> 20} of block {value & 0xFFFFF}";
-
-    private static string List(Span<Entry> entries, long begun)
+    private string List(Span<Entry> entries, long begun)
     {
         List<string> names = [];
         foreach (ref readonly Entry entry in entries)
         {
             string state = entry.Ended == Never ? "in flight" : $"ended #{entry.Ended}";
             string barred = IsOut(entries, in entry, begun) ? " out" : "";
-            names.Add($"[{Name(entry.Value)} begun #{entry.Begun} {state} {entry.Flags}{barred}]");
+            names.Add($"[{_disk.NameOf(entry.Value)} begun #{entry.Begun} {state} {entry.Flags}{barred}]");
         }
 
         return string.Join(' ', names);

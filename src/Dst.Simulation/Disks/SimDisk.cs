@@ -9,7 +9,7 @@ namespace Dst.Simulation.Disks;
 /// submission and answer, in any order; at a cut each block keeps any of the values that it had since it was last
 /// durable. The disk outlives the processes that use it, and so do their requests (S-09).
 /// </summary>
-internal sealed class SimDisk : Actor
+internal sealed class SimDisk : Actor, IStableBlocks
 {
     private const int Apply = 0;
     private const int Answer = 1;
@@ -37,6 +37,10 @@ internal sealed class SimDisk : Actor
 
     /// <summary>Number of the node.</summary>
     public int Index { get; }
+
+    /// <inheritdoc/>
+    public string NameOf(ulong value) =>
+        value == 0 ? "zeroes" : $"write {value >> 20} of block {value & 0xFFFFF}";
 
     /// <summary>Blocks.</summary>
     public int Blocks => _current.Length;
@@ -80,7 +84,7 @@ internal sealed class SimDisk : Actor
     }
 
     /// <summary>What a cut would leave at most.</summary>
-    public ulong DurableAt(int block) => _durable[block];
+    public ReadOnlySpan<ulong> DurableAt(int block) => new(in _durable[block]);
 
     /// <summary>A free request object.</summary>
     public DiskOp Take()

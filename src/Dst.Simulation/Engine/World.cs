@@ -12,7 +12,7 @@ internal sealed class ViolationException(string message) : Exception(message);
 /// Virtual time, the events of a run and the chance that orders them. One thread; nothing here asks a clock, a file or
 /// the machine, so a seed gives the same run everywhere.
 /// </summary>
-internal sealed class World
+internal sealed class World : IStepClock
 {
     private const ulong Prime = 0x9E3779B97F4A7C15;
 

@@ -194,7 +194,6 @@ internal sealed unsafe class TestQueue : IRequestCompletion, IRingClient, ITurnE
 internal sealed unsafe class Load(
     long firstByte, int lengthBytes, int requests, int maxBytes, ulong seed, int depth = TestQueue.Depth)
 {
-    private const int Block = 512;
     private readonly byte[] _model = new byte[lengthBytes];
     private readonly Request[] _requests = new Request[depth];
     private readonly bool[] _busy = new bool[depth];
@@ -218,6 +217,9 @@ internal sealed unsafe class Load(
 
     /// <summary>Also sends changes that are not writes.</summary>
     public bool Mixed { get; init; } = true;
+
+    /// <summary>Every request is of whole blocks of this length.</summary>
+    public int BlockBytes { get; init; } = 512;
 
     /// <summary>Percentage of reads.</summary>
     public int Reads { get; init; } = 40;
@@ -280,12 +282,12 @@ internal sealed unsafe class Load(
     private void Issue(VolumeQueue engine, int tag, nint buffer, long nowTicks)
     {
         Operation operation = Pick();
-        int stripe = lengthBytes / depth / Block * Block;
-        int blocks = int.Min(stripe, maxBytes) / Block;
+        int stripe = lengthBytes / depth / BlockBytes * BlockBytes;
+        int blocks = int.Min(stripe, maxBytes) / BlockBytes;
         int count = FullLength ? blocks : 1 + (int)(Next() % (ulong)blocks);
-        int first = (int)(Next() % (ulong)((stripe / Block) - count + 1));
-        long offset = firstByte + ((long)tag * stripe) + ((long)first * Block);
-        long length = (long)count * Block;
+        int first = (int)(Next() % (ulong)((stripe / BlockBytes) - count + 1));
+        long offset = firstByte + ((long)tag * stripe) + ((long)first * BlockBytes);
+        long length = (long)count * BlockBytes;
         bool changes = operation is Operation.Write or Operation.WriteZeroes or Operation.Discard;
         RequestFlags flags = Mixed && changes && Next() % 8 == 0 ? RequestFlags.Fua : RequestFlags.None;
         _requests[tag] = operation == Operation.Flush
@@ -297,7 +299,11 @@ internal sealed unsafe class Load(
             if (operation == Operation.Write)
             {
                 model.Fill((byte)Next());
-                BitConverter.TryWriteBytes(model, Next());
+                for (int at = 0; at < model.Length; at += BlockBytes)
+                {
+                    BitConverter.TryWriteBytes(model[at..], Next());
+                }
+
                 model.CopyTo(new Span<byte>((void*)buffer, (int)length));
             }
             else
