@@ -204,7 +204,7 @@ if ! $quick; then
             vm_timeout=14400
         fi
         echo "counts: ${counts[*]}"
-        network_plain='whole|killed|silent|operators|two_clients|creation|write_back|chain|ghost'
+        network_plain='whole|killed|silent|operators|two_clients|creation|write_back|chain|ghost|recorded'
         # Both kernels at once: much of a suite is waiting.
         rm -f "$results"/*.log.status
         part "in the VM"

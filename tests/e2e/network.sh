@@ -591,6 +591,33 @@ test_copy_over_three_servers() {
     dstctl remove-device d
 }
 
+# What the target asked and what the disk got, judged by the rules of the simulated world.
+test_recorded_run() {
+    host 1
+    start_daemon
+    export_of 1 one --cache write-back --node "trace:$f/disk,volatile:7,file:$f/one,size=64M"
+    local path i pid
+    path=$(add d --node "trace:$f/node,dst://10.70.1.2/one")
+    start_load "$path"
+    for ((i = 0; i < (kills + 3) / 4; i++)); do
+        sleep 1.5
+        pid=$(server_pid 1)
+        kill_server 1
+        wait_until 10 server_is_new 1 "$pid"
+        wait_until 20 node_is d 0 live
+    done
+    end_load d
+    dstctl remove-device d
+    at 1 remove-export one
+    # Each life of the server has left a trace.
+    [ "$(find "$f" -name 'disk.*' | wc -l)" = $((1 + (kills + 3) / 4)) ]
+    dst-sim check --node "$f"/node.* --disk "$f"/disk.*
+    # With one life of the disk alone its flushes have promised too much.
+    (! dst-sim check --node "$f"/node.* --disk "$f/disk.$pid" >"$f/judged")
+    cat "$f/judged"
+    grep -q "on stable storage" "$f/judged"
+}
+
 # An export of an export: what neither server has flushed when it is killed comes back from the device (S-22, S-23).
 test_chain_of_servers() {
     host 1
