@@ -178,6 +178,11 @@ internal static class Scenarios
             "a target dies with unflushed writes, power is lost: its successor's FLUSH must fail (S-23)",
             WriteBack,
             SuccessorOverCut),
+        new(
+            "goodbye-beside-own-flush",
+            "a device is removed while its node makes room in its log: the hold is given back all the same (S-04)",
+            SmallLog,
+            GoodbyeBesideOwnFlush),
     ];
 
     /// <summary>A scenario by its name.</summary>
@@ -458,6 +463,19 @@ internal static class Scenarios
         bed.For(500);
         bed.Client.Ask(NodeOrder.ClearError);
         bed.Idle();
+    }
+
+    private static void GoodbyeBesideOwnFlush(Bed bed)
+    {
+        // More than half of the log: the lane flushes by itself.
+        bed.Do(Operation.Write, 0, 8);
+        bed.Do(Operation.Write, 8, 1);
+        bed.StickDisk(2_000);
+        bed.Client.Ask(NodeOrder.Leave);
+        ClientNode node = bed.Node;
+        bed.Until("the node leaves", () => node.Phase == ClientNodePhase.Closed);
+        World.Check(node.HoldGivenBack, "the hold stays");
+        bed.Client.DropDevice();
     }
 
     private static void SuccessorOverCut(Bed bed)

@@ -162,7 +162,8 @@ public sealed class ServerLane
                 return new LaneVerdict(LaneAction.SendPong) { Sequence = header.Sequence };
             case FrameKind.Pong:
                 return new LaneVerdict(LaneAction.None);
-            case FrameKind.Goodbye when header.Epoch == _wireEpoch && _activeCount == 0:
+            case FrameKind.Goodbye when header.Epoch == _wireEpoch:
+                // What still runs, a flush of the client's own, ends without an answer.
                 _closed = true;
                 return new LaneVerdict(LaneAction.Goodbye);
             case FrameKind.Error:

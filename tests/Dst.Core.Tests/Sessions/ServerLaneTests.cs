@@ -57,12 +57,14 @@ public sealed class ServerLaneTests
     }
 
     [Fact]
-    public void Goodbye_with_requests_in_flight_is_a_violation()
+    public void Goodbye_leaves_what_runs_without_an_answer()
     {
         Live live = Open();
-        live.Send(Read, 0, 1);
+        Assert.Equal(LaneAction.Run, live.Send(Flush, 0, 1).Action);
         LaneVerdict verdict = live.Lane.OnHeader(new FrameHeader { Kind = FrameKind.Goodbye, Epoch = live.Epoch });
-        Assert.Equal(LaneAction.Close, verdict.Action);
+        Assert.Equal(LaneAction.Goodbye, verdict.Action);
+        verdict = live.Lane.OnDone(0, DstStatus.Ok);
+        Assert.True(verdict is { Action: LaneAction.None, Drained: true });
         Violates(Open(), new FrameHeader { Kind = FrameKind.Goodbye, Epoch = 99 });
     }
 

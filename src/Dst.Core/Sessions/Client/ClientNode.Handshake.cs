@@ -49,7 +49,7 @@ public sealed partial class ClientNode
                 break;
             case FrameKind.Error:
                 break;
-            case FrameKind.Goodbye when Phase == ClientNodePhase.Leaving && connection == 0 && header.Epoch == Epoch:
+            case FrameKind.Goodbye when AwaitsGoodbye && connection == 0 && header.Epoch == Epoch:
                 HoldGivenBack = !IsReadOnly;
                 End(EpochEnd.Operator, AfterEnd.Close, nowMs);
                 break;

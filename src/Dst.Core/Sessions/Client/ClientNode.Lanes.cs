@@ -47,6 +47,13 @@ public sealed partial class ClientNode
             case LaneNewsKind.Doubt when _lanesUp && Phase != ClientNodePhase.Ending:
                 End(news.Reason, _closing ? AfterEnd.Close : AfterEnd.TryAgain, nowMs);
                 break;
+            case LaneNewsKind.Closed when Phase == ClientNodePhase.Leaving:
+                if (--_pendingLanes == 0)
+                {
+                    SendPlain(0, FrameKind.Goodbye, Epoch, 0, nowMs);
+                }
+
+                break;
             case LaneNewsKind.Closed or LaneNewsKind.Quiet:
                 Must.Be(
                     Phase == ClientNodePhase.Ending && _pendingLanes > 0 && _letGo == (news.Kind == LaneNewsKind.Quiet),
@@ -129,8 +136,9 @@ public sealed partial class ClientNode
     }
 
     /// <summary>
-    /// Gives the hold back and closes; the driver has seen to it that no request is left. Without a live session it
-    /// closes at once and the hold stays, as <see cref="HoldGivenBack"/> says.
+    /// Gives the hold back and closes; the driver has seen to it that no request is left. The lanes close first, for
+    /// GOODBYE is the last frame and they may be about to flush their logs. Without a live session the node closes at
+    /// once and the hold stays, as <see cref="HoldGivenBack"/> says.
     /// </summary>
     /// <param name="nowMs">Now.</param>
     public void Leave(long nowMs)
@@ -140,7 +148,8 @@ public sealed partial class ClientNode
         {
             Phase = ClientNodePhase.Leaving;
             _leaveUntilMs = nowMs + ClientLimits.GoodbyeMs;
-            SendPlain(0, FrameKind.Goodbye, Epoch, 0, nowMs);
+            _pendingLanes = _shared.Lanes;
+            OrderAll(new LaneOrder { Kind = LaneOrderKind.Close });
         }
         else
         {
@@ -162,6 +171,8 @@ public sealed partial class ClientNode
             End(EpochEnd.Operator, AfterEnd.Close, nowMs);
         }
     }
+
+    private bool AwaitsGoodbye => Phase == ClientNodePhase.Leaving && _pendingLanes == 0;
 
     private ServerNote CurrentNote =>
         new(Export.BootId, Export.WriteErrorGeneration, Export.Cache, LostUnflushedWrites);

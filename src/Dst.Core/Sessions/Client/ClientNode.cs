@@ -375,6 +375,7 @@ public sealed partial class ClientNode
         LastEnd = reason;
         _afterEnd = next;
         _letGo = false;
+        bool lanesClose = _lanesUp && Phase != ClientNodePhase.Leaving;
         Phase = ClientNodePhase.Ending;
         for (int i = 0; i < _connections.Length; i++)
         {
@@ -385,9 +386,13 @@ public sealed partial class ClientNode
             }
         }
 
-        _pendingLanes = _lanesUp ? _shared.Lanes : 0;
-        if (_lanesUp)
+        if (!_lanesUp)
         {
+            _pendingLanes = 0;
+        }
+        else if (lanesClose)
+        {
+            _pendingLanes = _shared.Lanes;
             for (int lane = 0; lane < _shared.Lanes; lane++)
             {
                 bool named = _badSequence != 0 && ShareOf(lane, _granted, Export.Credits).Connection == _badConnection;

@@ -599,7 +599,7 @@ public sealed class ClientNodeTests
     {
         NodeRig rig = Started();
         rig.ToLive();
-        rig.Do(node => node.Leave(rig.NowMs));
+        rig.Leave();
         Assert.Equal(FrameKind.Goodbye, rig.Sent[^1].Header.Kind);
         rig.Do(node => node.OnLost(1, EpochEnd.ConnectionLost, rig.NowMs)); // the server closes all, in any order
         rig.Error(RefusalCode.EpochOver, connection: 1);
@@ -610,6 +610,21 @@ public sealed class ClientNodeTests
         Assert.True(rig.Node.HoldGivenBack);
     }
 
+    /// <summary>GOODBYE is the last frame: a lane could still flush its log.</summary>
+    [Fact]
+    public void Goodbye_waits_until_the_lanes_are_closed()
+    {
+        NodeRig rig = Started();
+        rig.ToLive();
+        rig.Do(node => node.Leave(rig.NowMs));
+        Assert.NotEmpty(rig.Orders(LaneOrderKind.Close));
+        Assert.DoesNotContain(rig.Sent, sent => sent.Header.Kind == FrameKind.Goodbye);
+        rig.Do(node => node.OnLost(0, EpochEnd.ConnectionLost, rig.NowMs));
+        rig.LetAllGo();
+        Assert.Equal(ClientNodePhase.Closed, rig.Node.Phase);
+        Assert.False(rig.Node.HoldGivenBack);
+    }
+
     [Theory]
     [InlineData(0)]
     [InlineData(1)]
@@ -618,7 +633,7 @@ public sealed class ClientNodeTests
     {
         NodeRig rig = Started();
         rig.ToLive();
-        rig.Do(node => node.Leave(rig.NowMs));
+        rig.Leave();
         if (way == 0)
         {
             rig.NowMs += ClientLimits.GoodbyeMs;

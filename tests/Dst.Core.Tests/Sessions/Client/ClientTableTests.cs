@@ -116,17 +116,15 @@ public sealed class ClientTableTests
                 return 0;
             default:
                 rig.ToLive();
-                rig.Do(node =>
+                if (place == Place.Leaving)
                 {
-                    if (place == Place.Leaving)
-                    {
-                        node.Leave(rig.NowMs);
-                    }
-                    else if (place == Place.Shut)
-                    {
-                        node.OnLost(1, EpochEnd.ConnectionLost, rig.NowMs);
-                    }
-                });
+                    rig.Leave();
+                }
+                else if (place == Place.Shut)
+                {
+                    rig.Do(node => node.OnLost(1, EpochEnd.ConnectionLost, rig.NowMs));
+                }
+
                 return 0;
         }
     }

@@ -12,6 +12,7 @@ internal sealed class NodeRig
     internal static readonly UInt128 Identity = 77;
 
     private readonly int _lanes;
+    private bool _lanesClosed;
 
     internal NodeRig(int lanes = 2, Func<ClientNodeOptions, ClientNodeOptions>? change = null, long logBytes = 1 << 21)
     {
@@ -211,11 +212,19 @@ internal sealed class NodeRig
         Assert.Equal(ClientNodePhase.Live, Node.Phase);
     }
 
+    /// <summary>An operator removes the device; its lanes close.</summary>
+    internal void Leave()
+    {
+        Do(node => node.Leave(NowMs));
+        News(LaneNewsKind.Closed);
+        _lanesClosed = true;
+    }
+
     /// <summary>Everybody lets go of the epoch that is ending.</summary>
     internal void LetAllGo(bool lanesUp = true)
     {
         Assert.Equal(ClientNodePhase.Ending, Node.Phase);
-        if (lanesUp)
+        if (lanesUp && !_lanesClosed)
         {
             News(LaneNewsKind.Closed);
         }
