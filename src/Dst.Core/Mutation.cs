@@ -133,6 +133,9 @@ internal enum Mutation
 
     /// <summary>A lane's slots leak (S-31).</summary>
     SlotLeak,
+
+    /// <summary>Damaged handshakes are believed (S-33).</summary>
+    MessageChecksumIgnored,
 }
 
 /// <summary>Which variant runs. Set by the simulator alone, before a run; a property of the process.</summary>

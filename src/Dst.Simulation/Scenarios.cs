@@ -183,6 +183,11 @@ internal static class Scenarios
             "a device is removed while its node makes room in its log: the hold is given back all the same (S-04)",
             SmallLog,
             GoodbyeBesideOwnFlush),
+        new(
+            "damaged-grant",
+            "one bit of ATTACH_OK flips on its way: the node does not believe it, then or later (S-33)",
+            () => WriteThrough().With(Fault.BitFlip, 1_000),
+            DamagedGrant),
     ];
 
     /// <summary>A scenario by its name.</summary>
@@ -476,6 +481,24 @@ internal static class Scenarios
         bed.Until("the node leaves", () => node.Phase == ClientNodePhase.Closed);
         World.Check(node.HoldGivenBack, "the hold stays");
         bed.Client.DropDevice();
+    }
+
+    private static void DamagedGrant(Bed bed)
+    {
+        for (int i = 0; i < 300; i++)
+        {
+            bed.Client.Ask(NodeOrder.Leave);
+            bed.Until("the node leaves", () => bed.Node.Phase == ClientNodePhase.Closed);
+            bed.Client.DropDevice();
+            bed.Client.ForgetDevice();
+            bed.Client.AddDevice();
+            bed.Until("ATTACH is on its way", () => bed.Node.Phase == ClientNodePhase.Attaching);
+            bed.Link.Down.FlipSoon();
+            bed.Until("the node lives", () => bed.Node.Phase == ClientNodePhase.Live);
+            bed.Link.Reset();
+            bed.Until("the connection is lost", () => bed.Node.Phase != ClientNodePhase.Live);
+            bed.Until("the node lives again", () => bed.Node.Phase == ClientNodePhase.Live);
+        }
     }
 
     private static void SuccessorOverCut(Bed bed)

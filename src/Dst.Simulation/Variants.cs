@@ -81,7 +81,7 @@ internal static class Variants
                 plan.With(Fault.Preempt, 1_000).With(Fault.Reset, 1_000);
                 plan.ThinkUs = 20_000;
                 break;
-            case Mutation.BodyChecksumIgnored or Mutation.ReplyChecksumIgnored:
+            case Mutation.BodyChecksumIgnored or Mutation.ReplyChecksumIgnored or Mutation.MessageChecksumIgnored:
                 plan.With(Fault.BitFlip, 1_000);
                 break;
             case Mutation.BootIdKept:

@@ -2,7 +2,7 @@
 # Measures block devices side by side in this boot and prints tables in Markdown; scripts/bench.sh runs it in the VM.
 # ROUNDS: how often every contestant runs every job (default 3), in turn. RUN_S: seconds of a run (default 2).
 # CPU_OF_FIO: default the last.
-# COUNTED: set in a machine that counts instructions.
+# COUNTED: set in a machine that counts instructions. NETWORK: set to measure network nodes beside the kernel's nbd.
 set -euo pipefail
 
 # shellcheck source=tests/e2e/lib.sh
@@ -11,7 +11,8 @@ rounds=${ROUNDS:-3}
 run_s=${RUN_S:-2}
 fio_cpu=${CPU_OF_FIO:-$(($(nproc) - 1))}
 results=$work/results
-trap 'clean_up; losetup -D; umount -l "$work/brd" 2>/dev/null; rm -rf "$work"' EXIT
+nbdkits=()
+trap 'clean_up; drop_nbd; losetup -D; umount -l "$work/brd" 2>/dev/null; rm -rf "$work"' EXIT
 
 # Jobs: name, fio's rw, block size, depth.
 jobs=(
@@ -21,30 +22,71 @@ jobs=(
 )
 
 # A file system on a RAM disk takes direct I/O as one on a real disk does.
-modprobe null_blk nr_devices=1 gb=1 bs=512
-modprobe loop
 modprobe brd rd_nr=1 rd_size=$((640 * 1024))
 mkfs.ext4 -q -E nodiscard /dev/ram0
 mkdir -p "$work/brd"
 mount /dev/ram0 "$work/brd"
-for name in loop one part0 part1 part2; do
-    size=128
-    [[ $name = part* ]] && size=48
-    # Written once, so that no contestant pays for allocation.
-    dd if=/dev/zero of="$work/brd/$name.img" bs=1M count=$size oflag=direct status=none
-done
+image() { # NAME MIB: written once, so that no contestant pays for allocation
+    dd if=/dev/zero of="$work/brd/$1.img" bs=1M count="$2" oflag=direct status=none
+}
+
+declare -A device pid # kernel block device and DST process of each contestant
+disks() {
+    modprobe null_blk nr_devices=1 gb=1 bs=512
+    modprobe loop
+    local name
+    image loop 128
+    image one 128
+    for name in part0 part1 part2; do image $name 48; done
+    device[null_blk]=/dev/nullb0
+    device[loop]=$(losetup --find --show --direct-io=on "$work/brd/loop.img")
+    device[dst_zero]=$(dstctl add-device zero --node zero:1G)
+    device[dst_file]=$(dstctl add-device one --node "file:$work/brd/one.img")
+    device[dst_three]=$(dstctl add-device three --node "file:$work/brd/part0.img" \
+        --node "file:$work/brd/part1.img" --node "file:$work/brd/part2.img")
+    pid[dst_zero]=$(cat "$DST_RUN_DIR/devices/zero/pid")
+    pid[dst_file]=$(cat "$DST_RUN_DIR/devices/one/pid")
+    pid[dst_three]=$(cat "$DST_RUN_DIR/devices/three/pid")
+    contestants=(null_blk loop dst_zero dst_file dst_three)
+    ours=(dst_zero dst_file dst_three)
+}
+
+# Over TCP on loopback, one connection each.
+networks() {
+    modprobe nbd nbds_max=2 max_part=0
+    image nbd 128
+    image export 128
+    nbd 0 10809 null 1G
+    nbd 1 10810 file "$work/brd/nbd.img"
+    device[nbd_null]=/dev/nbd0
+    device[nbd_file]=/dev/nbd1
+    dstctl add-export zero --node zero:1G
+    dstctl add-export file --node "file:$work/brd/export.img"
+    device[dst_net_zero]=$(dstctl add-device zero_disk --queues 1 --node dst://127.0.0.1/zero)
+    device[dst_net_file]=$(dstctl add-device file_disk --queues 1 --node dst://127.0.0.1/file)
+    pid[dst_net_zero]=$(cat "$DST_RUN_DIR/devices/zero_disk/pid")
+    pid[dst_net_file]=$(cat "$DST_RUN_DIR/devices/file_disk/pid")
+    contestants=(nbd_null dst_net_zero nbd_file dst_net_file)
+    ours=(dst_net_zero dst_net_file)
+}
+
+nbd() { # NUMBER PORT NBDKIT-ARGUMENT…: the kernel's client of nbdkit
+    local number=$1 port=$2
+    shift 2
+    nbdkit --foreground --ipaddr 127.0.0.1 --port "$port" "$@" &
+    nbdkits+=($!)
+    wait_until 20 nbd-client 127.0.0.1 "$port" "/dev/nbd$number"
+}
+
+drop_nbd() {
+    ((${#nbdkits[@]} > 0)) || return 0
+    nbd-client -d /dev/nbd0
+    nbd-client -d /dev/nbd1
+    kill "${nbdkits[@]}"
+}
+
 start_daemon
-declare -A device pid # kernel block device and target of each contestant
-device[null_blk]=/dev/nullb0
-device[loop]=$(losetup --find --show --direct-io=on "$work/brd/loop.img")
-device[dst_zero]=$(dstctl add-device zero --node zero:1G)
-device[dst_file]=$(dstctl add-device one --node "file:$work/brd/one.img")
-device[dst_three]=$(dstctl add-device three --node "file:$work/brd/part0.img" --node "file:$work/brd/part1.img" \
-    --node "file:$work/brd/part2.img")
-pid[dst_zero]=$(cat "$DST_RUN_DIR/devices/zero/pid")
-pid[dst_file]=$(cat "$DST_RUN_DIR/devices/one/pid")
-pid[dst_three]=$(cat "$DST_RUN_DIR/devices/three/pid")
-contestants=(null_blk loop dst_zero dst_file dst_three)
+if [ -n "${NETWORK:-}" ]; then networks; else disks; fi
 
 # Time on a CPU of all threads of a process, in ns.
 process_ns() { [ -z "${1:-}" ] || cat "/proc/$1"/task/*/schedstat | awk '{ s += $1 } END { printf "%.0f\n", s }'; }
@@ -107,12 +149,15 @@ else
     table "MiB a second" 4 "%.0f" "${contestants[@]}"
     table "CPU time of the whole machine for one I/O, fio included (µs)" 5 "%.1f" "${contestants[@]}"
 fi
-table "CPU time of dst-target for one I/O (µs)" 6 "%.1f" dst_zero dst_file dst_three
+table "CPU time of dst-target for one I/O (µs)" 6 "%.1f" "${ours[@]}"
 
 printf '\n| process | resident KiB | longest gap between two turns of a queue thread (µs) |\n|---|---|---|\n'
-for name in zero one three; do
-    tree=$DST_RUN_DIR/devices/$name
+for tree in "$DST_RUN_DIR"/devices/*; do
+    name=${tree##*/}
     printf '| dst-target %s | %s | %s |\n' "$name" "$(awk '/VmRSS/ { print $2 }' "/proc/$(cat "$tree/pid")/status")" \
         "$(cat "$tree/queue_gap_max_us")"
 done
+if [ -n "${NETWORK:-}" ]; then
+    printf '| dst-server | %s | |\n' "$(awk '/VmRSS/ { print $2 }' "/proc/$(cat "$DST_RUN_DIR/server/pid")/status")"
+fi
 printf '| dstd | %s | |\n' "$(awk '/VmRSS/ { print $2 }' "/proc/$(cat "$work/dstd.pid")/status")"

@@ -149,6 +149,11 @@ public sealed class ServerConnection
             return Close(RefusalCode.Protocol);
         }
 
+        if (!FrameCodec.IsBodyIntact(in header, body))
+        {
+            return Close(header.Kind == FrameKind.Error ? RefusalCode.None : RefusalCode.Checksum);
+        }
+
         return header.Kind switch
         {
             FrameKind.Error => Close(RefusalCode.None),

@@ -24,6 +24,7 @@ public static class FrameCodec
     private const int OffsetAt = 32;
     private const int LengthAt = 40;
     private const int ReservedAt = 48;
+    private const int BodyChecksumAt = 56;
     private const int ChecksumAt = 60;
 
     /// <summary>Writes a header.</summary>
@@ -43,7 +44,8 @@ public static class FrameCodec
         BinaryPrimitives.WriteUInt32LittleEndian(bytes[BodyAt..], header.BodyBytes);
         BinaryPrimitives.WriteUInt64LittleEndian(bytes[OffsetAt..], header.OffsetBytes);
         BinaryPrimitives.WriteUInt64LittleEndian(bytes[LengthAt..], header.LengthBytes);
-        bytes[ReservedAt..ChecksumAt].Clear();
+        bytes[ReservedAt..BodyChecksumAt].Clear();
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes[BodyChecksumAt..], header.BodyChecksum);
         BinaryPrimitives.WriteUInt32LittleEndian(bytes[ChecksumAt..], ChecksumOf(bytes));
     }
 
@@ -69,7 +71,7 @@ public static class FrameCodec
             return WireError.HeaderChecksum;
         }
 
-        if (bytes[ReservedAt..ChecksumAt].ContainsAnyExcept((byte)0))
+        if (bytes[ReservedAt..BodyChecksumAt].ContainsAnyExcept((byte)0))
         {
             return WireError.Reserved;
         }
@@ -85,12 +87,24 @@ public static class FrameCodec
             BodyBytes = BinaryPrimitives.ReadUInt32LittleEndian(bytes[BodyAt..]),
             OffsetBytes = BinaryPrimitives.ReadUInt64LittleEndian(bytes[OffsetAt..]),
             LengthBytes = BinaryPrimitives.ReadUInt64LittleEndian(bytes[LengthAt..]),
+            BodyChecksum = BinaryPrimitives.ReadUInt32LittleEndian(bytes[BodyChecksumAt..]),
         };
         WireError error = OperationFromWire(read.Kind, bytes[OperationAt], out read.Operation);
         error = error == WireError.None ? Check(in read) : error;
         header = error == WireError.None ? read : default;
         return error;
     }
+
+    /// <summary>
+    /// False when a body of entries or records is not what its sender wrote. A damaged one could name another epoch,
+    /// export or change than was meant, so nothing of it is read (S-33). Data has a table of its own.
+    /// </summary>
+    /// <param name="header">As <see cref="TryRead"/> gave it.</param>
+    /// <param name="body">The whole body.</param>
+    public static bool IsBodyIntact(in FrameHeader header, ReadOnlySpan<byte> body) =>
+        header.Kind is FrameKind.Request or FrameKind.Reply
+        || header.BodyChecksum == DataChecksum.Crc32C(body)
+        || Mutations.Has(Mutation.MessageChecksumIgnored);
 
     /// <summary>The header's checksum: CRC-32C of all bytes before it.</summary>
     /// <param name="header">At least <see cref="WireLimits.HeaderBytes"/> bytes.</param>
@@ -193,7 +207,8 @@ public static class FrameCodec
         if ((header.Slot | header.OffsetBytes | header.LengthBytes) != 0
             || (!sequence && header.Sequence != 0)
             || (!epoch && header.Epoch != 0)
-            || (!status && header.Status != 0))
+            || (!status && header.Status != 0)
+            || (bodyMaxBytes == 0 && header.BodyChecksum != 0))
         {
             return WireError.UnusedField;
         }
@@ -215,7 +230,7 @@ public static class FrameCodec
 
     private static WireError CheckRequest(in FrameHeader header)
     {
-        if (header.Status != 0)
+        if (header.Status != 0 || header.BodyChecksum != 0)
         {
             return WireError.UnusedField;
         }
@@ -257,6 +272,11 @@ public static class FrameCodec
         if (header.Status > WireStatus.Max)
         {
             return WireError.Status;
+        }
+
+        if (header.BodyChecksum != 0)
+        {
+            return WireError.UnusedField;
         }
 
         WireError error = CheckId(in header);

@@ -36,6 +36,9 @@ public struct FrameHeader
 
     /// <summary>REQUEST, REPLY of a range: bytes. REPLY of a flush: write-error generation (S-20).</summary>
     public ulong LengthBytes;
+
+    /// <summary>CRC-32C of a body of entries or records; 0 without, and with data, whose table it has (S-33).</summary>
+    public uint BodyChecksum;
 }
 
 /// <summary>The closed table between statuses and their numbers on the wire (C-10). Pure; any thread.</summary>

@@ -129,6 +129,7 @@ public static partial class MessageCodec
             Kind = FrameKind.Completed,
             Epoch = epoch,
             BodyBytes = (uint)(at - WireLimits.HeaderBytes),
+            BodyChecksum = DataChecksum.Crc32C(frame[WireLimits.HeaderBytes..at]),
         };
         FrameCodec.Write(in header, frame);
         return at;
@@ -183,6 +184,7 @@ public static partial class MessageCodec
             Epoch = epoch,
             Status = status,
             BodyBytes = (uint)body.LengthBytes,
+            BodyChecksum = DataChecksum.Crc32C(frame.Slice(WireLimits.HeaderBytes, body.LengthBytes)),
         };
         FrameCodec.Write(in header, frame);
         return WireLimits.HeaderBytes + body.LengthBytes;

@@ -140,6 +140,7 @@ public sealed class ServerConnectionTests
         byte[] unknown = [.. Hello(), 0x3B, 0, 0, 0];
         FrameCodec.TryRead(unknown, out FrameHeader header);
         header.BodyBytes += 4;
+        header.BodyChecksum = DataChecksum.Crc32C(unknown.AsSpan(WireLimits.HeaderBytes));
         FrameCodec.Write(in header, unknown);
         Assert.Equal(RefusalCode.Feature, Give(New(), unknown).Code);
     }

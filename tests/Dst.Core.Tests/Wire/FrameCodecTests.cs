@@ -55,11 +55,36 @@ public sealed class FrameCodecTests
     [MemberData(nameof(Names))]
     public void Reserved_bytes_must_be_zero(string name)
     {
-        for (int at = 48; at < 60; at++)
+        for (int at = 48; at < 56; at++)
         {
             byte[] bytes = Bytes(name)[..WireLimits.HeaderBytes];
             bytes[at] = 1;
             Assert.Equal(WireError.Reserved, FrameCodec.TryRead(Sealed(bytes), out _));
+        }
+    }
+
+    /// <summary>Entries and records have one; data has a table of its own (S-33).</summary>
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void A_body_has_one_kind_of_checksum(string name)
+    {
+        byte[] bytes = Bytes(name);
+        Assert.Equal(WireError.None, FrameCodec.TryRead(bytes, out FrameHeader header));
+        bool hasEntries = header.BodyBytes > 0 && header.Kind is not (FrameKind.Request or FrameKind.Reply);
+        Assert.Equal(hasEntries, header.BodyChecksum != 0);
+        Assert.True(!hasEntries || FrameCodec.IsBodyIntact(in header, bytes.AsSpan(WireLimits.HeaderBytes)));
+        const int bodyAt = 8 * WireLimits.HeaderBytes;
+        for (int bit = bodyAt; hasEntries && bit < 8 * bytes.Length; bit++)
+        {
+            bytes[bit / 8] ^= (byte)(1 << (bit % 8));
+            Assert.False(FrameCodec.IsBodyIntact(in header, bytes.AsSpan(WireLimits.HeaderBytes)));
+            bytes[bit / 8] ^= (byte)(1 << (bit % 8));
+        }
+
+        if (!hasEntries)
+        {
+            bytes[56] = 1;
+            Assert.Equal(WireError.UnusedField, FrameCodec.TryRead(Sealed(bytes[..64]), out _));
         }
     }
 

@@ -36,6 +36,17 @@ public sealed partial class ClientNode
         }
 
         state.LastReceivedMs = nowMs;
+        if (!FrameCodec.IsBodyIntact(in header, body))
+        {
+            if (header.Kind != FrameKind.Error)
+            {
+                Refuse(connection, EpochEnd.BadData, nowMs);
+                return;
+            }
+
+            body = [];
+        }
+
         switch (header.Kind)
         {
             case FrameKind.Ping:
@@ -364,7 +375,8 @@ public sealed partial class ClientNode
     {
         // What cannot be read says nothing more than its code.
         LastRefusal = code;
-        LastError = MessageCodec.TryRead(body, out ErrorMessage message) == WireError.None ? message : default;
+        bool isReadable = MessageCodec.TryRead(body, out ErrorMessage message) == WireError.None && !body.IsEmpty;
+        LastError = isReadable ? message : default;
         if (_closing)
         {
             End(EpochEnd.Refused, AfterEnd.Close, nowMs);
@@ -381,9 +393,14 @@ public sealed partial class ClientNode
         if (code is RefusalCode.Held or RefusalCode.Fenced && _takeOver)
         {
             // The operator's act: named once with the epoch that is fenced by it, never again by a reconnect (S-04).
-            _takeOver = false;
-            _takeOverArmed = true;
-            _takeOverEpoch = LastError.Epoch;
+            // An answer that was damaged names none.
+            if (isReadable)
+            {
+                _takeOver = false;
+                _takeOverArmed = true;
+                _takeOverEpoch = LastError.Epoch;
+            }
+
             End(EpochEnd.Refused, AfterEnd.TryAgain, nowMs);
             return;
         }
@@ -407,11 +424,14 @@ public sealed partial class ClientNode
     /// <summary>Says why, then ends: what is malformed or out of order is not repeated fast (N-33).</summary>
     private void Refuse(int connection, EpochEnd reason, long nowMs)
     {
+        // What was damaged on its way is good the next time.
+        bool damaged = reason == EpochEnd.BadData;
         ErrorMessage message = default;
         int frame = NextFrame();
-        int length = MessageCodec.Write(RefusalCode.Protocol, in message, FrameSpan(frame));
-        Send(connection, frame, length, nowMs);
-        End(reason, _closing ? AfterEnd.Close : AfterEnd.TryAgainSlowly, nowMs);
+        RefusalCode code = damaged ? RefusalCode.Checksum : RefusalCode.Protocol;
+        Send(connection, frame, MessageCodec.Write(code, in message, FrameSpan(frame)), nowMs);
+        AfterEnd next = damaged ? AfterEnd.TryAgain : AfterEnd.TryAgainSlowly;
+        End(reason, _closing ? AfterEnd.Close : next, nowMs);
     }
 
     private void SendHello(int connection, UInt128 nonce, long nowMs)

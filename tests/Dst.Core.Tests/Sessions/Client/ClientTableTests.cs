@@ -173,12 +173,17 @@ public sealed class ClientTableTests
     }
 
     [Theory]
-    [InlineData(FrameKind.Hello)]
-    [InlineData(FrameKind.AttachWait)]
-    [InlineData(FrameKind.Completed)]
-    [InlineData(FrameKind.AttachOk)]
-    [InlineData(FrameKind.JoinOk)]
-    public void A_body_of_rubbish_is_refused_in_its_own_state(FrameKind kind)
+    [InlineData(FrameKind.Hello, false)]
+    [InlineData(FrameKind.Hello, true)]
+    [InlineData(FrameKind.AttachWait, false)]
+    [InlineData(FrameKind.AttachWait, true)]
+    [InlineData(FrameKind.Completed, false)]
+    [InlineData(FrameKind.Completed, true)]
+    [InlineData(FrameKind.AttachOk, false)]
+    [InlineData(FrameKind.AttachOk, true)]
+    [InlineData(FrameKind.JoinOk, false)]
+    [InlineData(FrameKind.JoinOk, true)]
+    public void A_body_of_rubbish_or_damaged_is_refused_in_its_own_state(FrameKind kind, bool damaged)
     {
         NodeRig rig = new();
         rig.Do(node => node.Start(rig.NowMs));
@@ -188,10 +193,14 @@ public sealed class ClientTableTests
             FrameKind.JoinOk => Place.Joining,
             _ => Place.Attaching,
         });
+        byte[] body = [255, 255, 255, 255, 1, 2, 3, 255, 5, 6, 7, 8, 9, 10, 11, 12];
         FrameHeader header = new() { Kind = kind, Epoch = rig.Epoch, BodyBytes = 16 };
-        rig.Do(node => node.OnFrame(
-            connection, in header, [255, 255, 255, 255, 1, 2, 3, 255, 5, 6, 7, 8, 9, 10, 11, 12], rig.NowMs));
-        Assert.Equal((ClientNodePhase.Ending, EpochEnd.Protocol), (rig.Node.Phase, rig.Node.LastEnd));
+        header.BodyChecksum = DataChecksum.Crc32C(body) ^ (damaged ? 1u : 0);
+        rig.Do(node => node.OnFrame(connection, in header, body, rig.NowMs));
+        EpochEnd reason = damaged ? EpochEnd.BadData : EpochEnd.Protocol;
+        RefusalCode said = damaged ? RefusalCode.Checksum : RefusalCode.Protocol;
+        Assert.Equal((ClientNodePhase.Ending, reason), (rig.Node.Phase, rig.Node.LastEnd));
+        Assert.Equal((ushort)said, rig.Sent[^1].Header.Status);
     }
 
     public static TheoryData<LaneStage, LaneOrderKind> Orders
