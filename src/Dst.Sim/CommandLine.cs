@@ -125,7 +125,8 @@ internal static class CommandLine
     {
         if (parsed.GetValue(ScenarioName) is { } scenario && Scenarios.Find(scenario) is { } found)
         {
-            return RunOne(found, parsed.GetValue(ShowTrace)) ? Good : Bad;
+            bool good = TrySetVariant(parsed) && RunOne(found, parsed.GetValue(ShowTrace));
+            return good ? Good : Bad;
         }
 
         string[] ends = parsed.GetValue(Seeds)!.Split("..");
