@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Measures DST beside null_blk and the kernel's loop device, in one boot of the VM, and the programs on their own.
 # Prints Markdown.
+#   --network        network nodes beside the kernel's nbd with nbdkit instead, in the VM
+#   --engine         the network node without a kernel device beside fio's nbd client with nbdkit, on this machine
 #   --kernel 6.12|7  default 7
 #   --rounds N       how often every contestant runs every job (default 3)
 #   --icount         one CPU that counts instructions (8 ns each): figures repeat, whatever else the machine does
@@ -10,16 +12,56 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$repository"
 # shellcheck source=scripts/lib/packages.sh
 . scripts/lib/packages.sh
-kernel=7 rounds=3 machine=() counted=
+kernel=7 rounds=3 machine=() counted= network= engine=
 while [ $# -gt 0 ]; do
     case $1 in
         --kernel) kernel=${2:?bench.sh: --kernel needs 6.12 or 7}; shift ;;
         --rounds) rounds=${2:?bench.sh: --rounds needs a number}; shift ;;
         --icount) machine=(--icount) counted=1 ;;
-        *) echo "bench.sh: unknown option $1; there are --kernel V, --rounds N and --icount" >&2; exit 2 ;;
+        --network) network=1 ;;
+        --engine) engine=1 ;;
+        *)
+            echo "bench.sh: unknown option $1; there are --kernel V, --rounds N, --icount, --network, --engine" >&2
+            exit 2
+            ;;
     esac
     shift
 done
+# Both in turns; one row a job.
+engines() {
+    local results=artifacts/bench.engine round job name length depth
+    local program=tests/Dst.Net.Tests/bin/Release/net10.0/Dst.Net.Tests
+    need_packages fio jq nbdkit libnbd0 >&2
+    dotnet build tests/Dst.Net.Tests -c Release --nologo -v quiet >&2
+    nbdkit --foreground --ipaddr 127.0.0.1 --port 10809 null 1G &
+    # shellcheck disable=SC2064 # this process, this file
+    trap "kill $!; rm -f $results" EXIT
+    : >"$results"
+    for ((round = 0; round < rounds; round++)); do
+        for job in "read 4096 1" "write 4096 1" "read 4096 32" "write 4096 32" "read 1048576 8" "write 1048576 8"; do
+            read -r name length depth <<<"$job"
+            fio --name=bench --ioengine=nbd --uri=nbd://127.0.0.1 --rw="rand$name" --bs="$length" \
+                --iodepth="$depth" --size=1G --time_based --runtime=3 --norandommap --output-format=json |
+                jq -r --arg job "$name $length depth $depth" '"nbd \($job) \(.jobs[0] | .read.iops + .write.iops)"'
+        done >>"$results"
+        "$program" -explicit only -showLiveOutput -noColor -class '*NodeSpeedTests' |
+            sed -nE 's/.*(read|write) ([0-9]+) depth ([0-9]+): ([0-9]+) requests.*/dst \1 \2 depth \3 \4/p' >>"$results"
+    done
+    echo "$rounds rounds, median [least..most]; $(nproc) CPUs"
+    printf '\n| | fio, nbdkit null: requests/s | DST, zero: requests/s | ratio |\n|---|---|---|---|\n'
+    jq -rRn '
+        def spread(digits): sort | map(. * digits | round / digits) | "\(.[length / 2 | floor]) [\(.[0])..\(.[-1])]";
+        [inputs | capture("^(?<who>[a-z]+) (?<job>.*) (?<rate>[0-9.]+)$") | .rate |= tonumber] | group_by(.job)[] |
+        .[0].job as $job | map(select(.who == "nbd").rate) as $nbd | map(select(.who == "dst").rate) as $dst |
+        ([$nbd, $dst] | transpose | map(.[1] / .[0])) as $ratios |
+        "| \($job) | \($nbd | spread(1)) | \($dst | spread(1)) | \($ratios | spread(100)) |"' "$results"
+}
+
+if [ -n "$engine" ]; then
+    engines
+    exit 0
+fi
+[ -z "$network" ] || need_packages nbdkit nbd-client >&2
 need_packages fio jq e2fsprogs time kmod procps >&2
 [ -x artifacts/bin/dst-target ] || scripts/publish.sh >&2
 
@@ -39,4 +81,4 @@ done
 rm -f artifacts/bench.time
 echo
 scripts/vm.sh --kernel "$kernel" --memory 4096 --timeout 3600 "${machine[@]}" -- \
-    env ROUNDS="$rounds" COUNTED="$counted" tests/e2e/bench.sh
+    env ROUNDS="$rounds" COUNTED="$counted" NETWORK="$network" tests/e2e/bench.sh
