@@ -80,9 +80,9 @@ nbd() { # NUMBER PORT NBDKIT-ARGUMENT…: the kernel's client of nbdkit
 
 drop_nbd() {
     ((${#nbdkits[@]} > 0)) || return 0
-    nbd-client -d /dev/nbd0
-    nbd-client -d /dev/nbd1
-    kill "${nbdkits[@]}"
+    nbd-client -d /dev/nbd0 || true
+    nbd-client -d /dev/nbd1 || true
+    kill "${nbdkits[@]}" || true
 }
 
 start_daemon
