@@ -73,6 +73,7 @@ public sealed class NodeSpecTests
         },
         { "volatile:7,file:/a,size=1M", new VolatileNodeSpec(7, new FileNodeSpec("/a", 1 << 20)), null },
         { "volatile:0,dev:/dev/sdb", new VolatileNodeSpec(0, new DeviceNodeSpec("/dev/sdb")), null },
+        { "trace:/t,,x,dst://h/d", new TraceNodeSpec("/t,x", Tcp("h", 7003, "d")), null },
         { "error:all,mem:1M", new ErrorNodeSpec(Rule("all"), new MemoryNodeSpec(1 << 20)), null },
         {
             "error:write+read@3-:ENOSPC,delay:5,mem:1M",
@@ -202,6 +203,10 @@ public sealed class NodeSpecTests
     [InlineData("delay:5,bogus:1", "unknown kind")]
     [InlineData("volatile:1,zero:1M", "must be file or dev, not zero")]
     [InlineData("volatile:-1,file:/a", "must be a whole number")]
+    [InlineData("trace:/t", "no node after '/t', expected trace:PATH,NODE")]
+    [InlineData("trace:,zero:1M", "a path is missing")]
+    [InlineData("trace:/t,bogus:1", "unknown kind")]
+    [InlineData("trace:/t,delay:1,delay:1,delay:1,error:all,zero:1M", "at most 4 deep")]
     [InlineData("delay:1,delay:1,delay:1,error:all,delay:1,zero:1M", "at most 4 deep")]
     [InlineData("error:read", "no node after 'read', expected error:WHEN,NODE")]
     [InlineData("error:,zero:1M", "unknown operation ''")]
