@@ -35,14 +35,16 @@ engines() {
     dotnet build tests/Dst.Net.Tests -c Release --nologo -v quiet >&2
     nbdkit --foreground --ipaddr 127.0.0.1 --port 10809 null 1G &
     # shellcheck disable=SC2064 # this process, this file
-    trap "kill $!; rm -f $results" EXIT
+    trap "kill $!; rm -f $results artifacts/bench.json" EXIT
     : >"$results"
     for ((round = 0; round < rounds; round++)); do
         for job in "read 4096 1" "write 4096 1" "read 4096 32" "write 4096 32" "read 1048576 8" "write 1048576 8"; do
             read -r name length depth <<<"$job"
             fio --name=bench --ioengine=nbd --uri=nbd://127.0.0.1 --rw="rand$name" --bs="$length" \
-                --iodepth="$depth" --size=1G --time_based --runtime=3 --norandommap --output-format=json |
-                jq -r --arg job "$name $length depth $depth" '"nbd \($job) \(.jobs[0] | .read.iops + .write.iops)"'
+                --iodepth="$depth" --size=1G --time_based --runtime=3 --norandommap --output-format=json \
+                --output=artifacts/bench.json >/dev/null
+            jq -r --arg job "$name $length depth $depth" '"nbd \($job) \(.jobs[0] | .read.iops + .write.iops)"' \
+                artifacts/bench.json
         done >>"$results"
         "$program" -explicit only -showLiveOutput -noColor -class '*NodeSpeedTests' |
             sed -nE 's/.*(read|write) ([0-9]+) depth ([0-9]+): ([0-9]+) requests.*/dst \1 \2 depth \3 \4/p' >>"$results"
