@@ -34,6 +34,7 @@ internal sealed class BlockHistory
     private readonly List<int> _touched = [];
     private readonly bool[] _isTouched;
     private long _transientAt;
+    private ulong _holder;
     private long _grantedAt;
 
     /// <summary>All zeroes, durable.</summary>
@@ -125,9 +126,10 @@ internal sealed class BlockHistory
             }
 
             bool atRisk = (entry.Flags & Flags.AtRisk) != Flags.None;
-            if (atRisk && !writer.Replays && entry.Ended != Never)
+            bool isFenced = _holder != 0 && writer.Incarnation != _holder;
+            if (atRisk && (isFenced || !writer.Replays) && entry.Ended != Never)
             {
-                // It was done before the loss and answered after it, by one who keeps no log.
+                // It was done before the loss and answered after it, by one who keeps no log or may use it no more.
                 Lose(ref entry);
             }
 
@@ -288,6 +290,7 @@ internal sealed class BlockHistory
     public void OnGrant(ulong incarnation)
     {
         _grantedAt = _clock.Steps;
+        _holder = incarnation;
         foreach (int block in _touched)
         {
             foreach (ref Entry entry in _entries[block].AsSpan(0, _counts[block]))
