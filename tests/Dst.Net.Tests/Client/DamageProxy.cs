@@ -70,7 +70,16 @@ internal sealed class DamageProxy : IDisposable
                     _sockets.Add(server);
                 }
 
-                server.Connect(_server);
+                try
+                {
+                    server.Connect(_server);
+                }
+                catch (SocketException)
+                {
+                    client.Dispose();
+                    continue;
+                }
+
                 new Thread(() => Pass(client, server)) { IsBackground = true }.Start();
                 new Thread(() => Pass(server, client)) { IsBackground = true }.Start();
             }

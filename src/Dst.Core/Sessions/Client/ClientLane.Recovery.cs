@@ -57,7 +57,7 @@ public sealed partial class ClientLane
             }
 
             _replayedTo = piece.OffsetBytes + piece.LengthBytes;
-            SendEntry(slot, lane, in piece, nowMs);
+            SendEntry(slot, lane, in piece, in entry, nowMs);
         }
 
         if (_recovery == RecoveryStep.Replaying && _replaysInFlight == 0)
@@ -159,31 +159,44 @@ public sealed partial class ClientLane
         return dataBytes + entry.DataBytes <= _share.PayloadBytes;
     }
 
-    private void SendEntry(int slot, int lane, in LogEntry entry, long nowMs)
+    /// <summary>
+    /// The copy of a change in the log is not what was acknowledged: it is not sent, and the recovery has failed, which
+    /// the node bears only so often (S-22, S-23). Of a SendLog effect, while it is carried out.
+    /// </summary>
+    public void OnDamagedLog()
+    {
+        BadDataCount++;
+        EndRecovery(DstStatus.ProtectionError);
+    }
+
+    private void SendEntry(int slot, int lane, in LogEntry piece, in LogEntry whole, long nowMs)
     {
         ref SlotState place = ref _slots[slot];
         place.Use = SlotUse.Replay;
-        place.OffsetBytes = entry.OffsetBytes;
-        place.LengthBytes = entry.LengthBytes;
-        place.Captured = entry.DataBytes;
+        place.OffsetBytes = piece.OffsetBytes;
+        place.LengthBytes = piece.LengthBytes;
+        place.Captured = piece.DataBytes;
         place.SentMs = nowMs;
         TakeSequence(slot);
         _replaysInFlight++;
-        ReplayedBytes += entry.LengthBytes;
+        ReplayedBytes += piece.LengthBytes;
 
         // Without FUA: the flush that follows is what counts.
         Request request = new(
-            entry.Operation, entry.Flags & RequestFlags.NoUnmap, entry.OffsetBytes, entry.LengthBytes);
+            piece.Operation, piece.Flags & RequestFlags.NoUnmap, piece.OffsetBytes, piece.LengthBytes);
         _replies.Publish(slot, new WaitingReply(
-            _session.Epoch, place.Sequence, entry.Operation, entry.OffsetBytes, entry.LengthBytes, 0));
+            _session.Epoch, place.Sequence, piece.Operation, piece.OffsetBytes, piece.LengthBytes, 0));
         Effects.Add(new LaneEffect
         {
             Kind = LaneEffectKind.SendLog,
             Leg = None,
             Header = HeaderOf(slot, in request),
             LogLane = lane,
-            ArenaOffset = entry.ArenaOffset,
-            DataBytes = entry.DataBytes,
+            ArenaOffset = piece.ArenaOffset,
+            DataBytes = piece.DataBytes,
+            EntryPlace = whole.Place,
+            EntryArenaOffset = whole.ArenaOffset,
+            EntryBytes = whole.DataBytes,
         });
     }
 

@@ -78,6 +78,9 @@ public sealed class ClientNodeShared
     /// <summary>Lanes of the node.</summary>
     public int Lanes => Logs.Length;
 
+    /// <summary>Places for entries in each lane's log.</summary>
+    public int LogPlaces => Logs[0].Places;
+
     /// <summary>Most connections.</summary>
     public int Connections { get; }
 

@@ -123,6 +123,12 @@ internal sealed class LaneRig
         return Take(lane);
     }
 
+    internal List<LaneEffect> DamageLog()
+    {
+        Lane.OnDamagedLog();
+        return Take(0);
+    }
+
     internal List<LaneEffect> Wake(int lane)
     {
         Lanes[lane].OnWake(NowMs);
