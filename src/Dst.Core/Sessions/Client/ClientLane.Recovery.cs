@@ -35,6 +35,11 @@ public sealed partial class ClientLane
         _replaysInFlight = 0;
         Array.Clear(_replayAt);
         _replayedTo = 0;
+        if (replaysLog)
+        {
+            _shared.Plan.Make(_order.Stable);
+        }
+
         AdvanceRecovery(nowMs);
     }
 
@@ -94,46 +99,22 @@ public sealed partial class ClientLane
 
     /// <summary>
     /// The next part of an entry that no later one overwrites: a replay that does not come to its end must not have put
-    /// older data over newer, which may have been durable already (S-22, C-04). Bounded by the entries.
+    /// older data over newer, which may have been durable already (S-22, C-04).
     /// </summary>
     private bool TryFindPiece(in LogEntry entry, out LogEntry piece)
     {
-        long end = entry.OffsetBytes + entry.LengthBytes;
         long start = long.Max(entry.OffsetBytes, _replayedTo);
-        long stop = end;
-        bool moved = true;
-        while (moved && start < end)
-        {
-            moved = false;
-            stop = end;
-            for (int lane = 0; lane < _shared.Lanes && !moved; lane++)
-            {
-                ReplayLog log = _shared.Logs[lane];
-                for (int i = _replayAt[lane]; i < log.Count && !moved; i++)
-                {
-                    ref readonly LogEntry later = ref log.At(i);
-                    bool hides = later.Sequence > entry.Sequence && later.Operation != Operation.Discard
-                        && !Mutations.Has(Mutation.ReplayOverwritesNewer);
-                    if (hides && later.OffsetBytes <= start && later.OffsetBytes + later.LengthBytes > start)
-                    {
-                        start = later.OffsetBytes + later.LengthBytes;
-                        moved = true;
-                    }
-                    else if (hides && later.OffsetBytes > start)
-                    {
-                        stop = long.Min(stop, later.OffsetBytes);
-                    }
-                }
-            }
-        }
-
+        long stop = entry.OffsetBytes + entry.LengthBytes;
+        bool found = Mutations.Has(Mutation.ReplayOverwritesNewer)
+            ? start < stop
+            : _shared.Plan.TryFindPart(in entry, _replayedTo, out start, out stop);
         piece = entry with
         {
             OffsetBytes = start,
-            LengthBytes = long.Max(0, stop - start),
+            LengthBytes = stop - start,
             ArenaOffset = entry.ArenaOffset + (start - entry.OffsetBytes),
         };
-        return start < end;
+        return found;
     }
 
     /// <summary>Within the credits, and over none that is in flight (S-21).</summary>

@@ -73,6 +73,8 @@ public sealed class ClientNodeShared
         {
             Logs[i] = new ReplayLog(logBytesPerLane, logEntriesPerLane);
         }
+
+        Plan = new ReplayPlan(Logs);
     }
 
     /// <summary>Lanes of the node.</summary>
@@ -95,4 +97,7 @@ public sealed class ClientNodeShared
 
     /// <summary>Each lane's log.</summary>
     internal ReplayLog[] Logs { get; }
+
+    /// <summary>What a replay of them sends.</summary>
+    internal ReplayPlan Plan { get; }
 }
