@@ -7,7 +7,6 @@ using System.Text.Json.Serialization.Metadata;
 using Dst.Control;
 using Dst.Daemon.Store;
 using Serilog.Core;
-using Xunit;
 
 [assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]
 

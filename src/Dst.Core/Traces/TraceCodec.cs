@@ -157,7 +157,16 @@ public static class TraceCodec
             BinaryPrimitives.ReadInt64LittleEndian(from[16..]),
             BinaryPrimitives.ReadInt64LittleEndian(from[24..]),
             BinaryPrimitives.ReadInt64LittleEndian(from[32..]));
-        return record.Kind is TraceKind.Begin or TraceKind.End && LengthOf(in record) == length;
+        bool known = record is
+        {
+            Kind: TraceKind.Begin or TraceKind.End,
+            Operation: <= Operation.WriteZeroes,
+            Flags: <= (RequestFlags.Fua | RequestFlags.NoUnmap),
+            Status: <= DstStatus.Invalid,
+        };
+
+        // No request is longer; the number of blocks cannot overflow then.
+        return known && record.LengthBytes is >= 0 and <= int.MaxValue && LengthOf(in record) == length;
     }
 
     /// <summary>The content of a block that a record tells of; 0 for zeroes.</summary>

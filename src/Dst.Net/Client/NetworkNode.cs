@@ -207,6 +207,10 @@ public sealed class NetworkNode : Node
     /// <summary>Bytes that RX and TX threads allocated on the managed heap until they ended.</summary>
     internal long ThreadAllocatedBytes => _lanes.Connections.Sum(connection => connection.AllocatedBytes);
 
+    /// <summary>The memory of a lane's replay log, which tests damage.</summary>
+    /// <param name="lane">The lane.</param>
+    internal nint LogOf(int lane) => _lanes.LogOf(lane);
+
     private static NetworkNode Create(
         NetworkNodeSpec spec,
         NetworkIdentity identity,

@@ -18,6 +18,7 @@ internal sealed class NodeLanes : IDisposable
     private readonly long _logMemoryBytes;
     private readonly nint[] _logAddresses;
     private readonly List<NativeBlock> _logs = [];
+    private readonly LogSum[][] _logSums;
 
     /// <summary>Makes lanes that no queue has, and connections without sockets.</summary>
     /// <param name="plan">Sizes.</param>
@@ -36,6 +37,7 @@ internal sealed class NodeLanes : IDisposable
         Borders = new LaneBorder[plan.Lanes];
         Desks = new LaneDesk[plan.Lanes];
         _logAddresses = new nint[plan.Lanes];
+        _logSums = new LogSum[plan.Lanes][];
         for (int i = 0; i < plan.Lanes; i++)
         {
             Borders[i] = new LaneBorder(i, plan.SlotsPerConnection);
@@ -90,6 +92,7 @@ internal sealed class NodeLanes : IDisposable
     {
         while (_logs.Count < Borders.Length)
         {
+            _logSums[_logs.Count] = new LogSum[Shared.LogPlaces];
             _logs.Add(NativeBlock.Allocate(_logMemoryBytes, "replay log"));
             Volatile.Write(ref _logAddresses[_logs.Count - 1], _logs[^1].Address);
         }
@@ -103,6 +106,13 @@ internal sealed class NodeLanes : IDisposable
         Core.Must.Be(address != 0, $"lane {lane} has no replay log");
         return address;
     }
+
+    /// <summary>
+    /// The checksums of a lane's log, by the places of its entries; each is written by the lane's thread beside the copy.
+    /// Queue thread, after <see cref="LogOf"/>.
+    /// </summary>
+    /// <param name="lane">The lane.</param>
+    public Span<LogSum> SumsOf(int lane) => _logSums[lane];
 
     /// <summary>Makes the session thread look. Any thread.</summary>
     public void Signal() => _signal.Signal();

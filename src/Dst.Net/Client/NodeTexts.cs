@@ -43,6 +43,7 @@ internal static class NodeTexts
         EpochEnd.BadData => "data did not match its checksum",
         EpochEnd.NotDurable => $"cannot keep what must be durable: {local}",
         EpochEnd.RecoveryFailed => "sending unflushed changes again failed",
+        EpochEnd.ReplayDamaged => "unflushed changes could not be sent again: data did not match its checksum",
         EpochEnd.ServerLeft => "the server went away",
         _ => "",
     };

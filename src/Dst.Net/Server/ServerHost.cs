@@ -208,7 +208,7 @@ public sealed class ServerHost : IDisposable
 
     /// <summary>
     /// Ends the server in good order: nobody new comes in, what runs is answered for up to
-    /// <see cref="ServerLimits.FinishMs"/>, clients get GOODBYE, holds stay. A disk that does not answer does not keep
+    /// <see cref="ServerLimits.FinishMs"/>, clients are told so, holds stay. A disk that does not answer does not keep
     /// it: the process may end then, and its backings stay locked until the disk is done (S-09).
     /// </summary>
     /// <returns>False when a disk still has requests; the process must end now.</returns>
@@ -220,7 +220,7 @@ public sealed class ServerHost : IDisposable
         }
 
         _stopped = true;
-        _sessions.Ask(_sessions.SayGoodbye);
+        _sessions.Ask(_sessions.GoAway);
         long deadline = Environment.TickCount64 + ServerLimits.FinishMs + (2 * ServerLimits.LingerMs);
         WaitUntil(() => _sessions.PeerCount == 0, deadline);
         bool ended = true;

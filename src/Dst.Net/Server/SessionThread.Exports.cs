@@ -92,10 +92,10 @@ internal sealed unsafe partial class SessionThread
     public bool RemoveListener(ListenAddress address) => _listenerSet!.Remove(address);
 
     /// <summary>
-    /// The server goes away in good order: nobody new comes in, live connections get GOODBYE once what runs is
+    /// The server goes away in good order: nobody new comes in, live connections are told so once what runs is
     /// answered. The holds stay.
     /// </summary>
-    public bool SayGoodbye()
+    public bool GoAway()
     {
         _goingAway = true;
         _listenerSet!.Clear();
@@ -103,7 +103,8 @@ internal sealed unsafe partial class SessionThread
         {
             if (peer.Live is { } live)
             {
-                peer.Engine!.Tell(new EngineOrder(EngineOrderKind.Goodbye, live));
+                peer.Engine!.Tell(
+                    new EngineOrder(EngineOrderKind.Finish, live) { Code = RefusalCode.ShuttingDown });
             }
             else
             {

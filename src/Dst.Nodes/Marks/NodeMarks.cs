@@ -241,18 +241,30 @@ public sealed unsafe class NodeMarks : IDisposable
             throw Cannot("read", path, (int)got);
         }
 
-        bool isSound = got == RecordBytes
+        NodeMark mark = Decode(record[..(int)long.Max(got, 0)], index, out uint newer);
+        return newer == 0
+            ? mark
+            : throw new NodeMarksException(
+                $"the error marks {path} have format {newer}, this program knows {FormatVersion}; "
+                + "use the newer program");
+    }
+
+    /// <summary>Judges a record; what is damaged or cut off counts as poisoned.</summary>
+    /// <param name="record">What could be read of it.</param>
+    /// <param name="index">The node that it must be of.</param>
+    /// <param name="newerFormat">The format of a record that this program does not know; else 0.</param>
+    internal static NodeMark Decode(ReadOnlySpan<byte> record, int index, out uint newerFormat)
+    {
+        newerFormat = 0;
+        bool isSound = record.Length == RecordBytes
             && BinaryPrimitives.ReadUInt32LittleEndian(record[ChecksumAt..]) == Checksum(record[..ChecksumAt])
             && BinaryPrimitives.ReadUInt64LittleEndian(record) == Magic;
-        uint version = BinaryPrimitives.ReadUInt32LittleEndian(record[8..]);
-        if (isSound && version > FormatVersion)
+        if (isSound && BinaryPrimitives.ReadUInt32LittleEndian(record[8..]) is > FormatVersion and uint version)
         {
-            throw new NodeMarksException(
-                $"the error marks {path} have format {version}, this program knows {FormatVersion}; "
-                + "use the newer program");
+            newerFormat = version;
         }
 
-        if (!isSound || BinaryPrimitives.ReadInt32LittleEndian(record[12..]) != index)
+        if (!isSound || newerFormat != 0 || BinaryPrimitives.ReadInt32LittleEndian(record[12..]) != index)
         {
             return new NodeMark(true, Errno.EIO, 0, true);
         }

@@ -65,6 +65,25 @@ public sealed class TroubleTests
     }
 
     [Fact]
+    public void A_server_that_goes_away_in_good_order_answers_what_runs_says_so_and_is_soon_tried_again()
+    {
+        const int SoonMs = ClientLimits.SlowRetryMs / 2;
+        using TestServer server = new();
+        server.Add("delay:300,mem:16M");
+        using NetworkNode node = TestNode.Open(TestNode.Unix(server));
+        using TestQueue queue = TestQueue.Start(1, node)[0];
+        TestQueue.Job running = queue.BeginRead(512);
+        TestServer.Eventually(() => server.Status.InFlight == 1, "the read is with the disk");
+        server.Stop();
+        Assert.True(running.Ends(0) && running.Status == DstStatus.Ok, "what ran was not answered");
+        server.Start();
+        server.Add("mem:16M");
+        TestQueue.Job next = queue.BeginRead(512);
+        Assert.True(next.Ends(SoonMs) && next.Status == DstStatus.Ok, $"not soon: {node.Status}");
+        Assert.Contains(TestNode.Log, line => line.Contains("the server went away", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void Unflushed_changes_of_a_write_back_export_are_sent_again_to_a_new_server()
     {
         using TestServer server = new();

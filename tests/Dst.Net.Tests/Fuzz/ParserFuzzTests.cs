@@ -3,6 +3,7 @@ using System.Text;
 using Dst.Core.Sessions;
 using Dst.Core.Sessions.Client;
 using Dst.Core.Specs;
+using Dst.Core.Traces;
 using Dst.Core.Wire;
 using Dst.Net.Client;
 using Dst.Net.Server;
@@ -211,6 +212,50 @@ public sealed class ParserFuzzTests
             return 0;
         },
         SealLine);
+
+    [Fact]
+    public void Traces() => Fuzzer.Run("trace", input =>
+    {
+        if (!TraceCodec.TryReadHead(input, out TraceHead head))
+        {
+            return 1;
+        }
+
+        int way = 0;
+        int at = TraceCodec.HeadBytes;
+        int next;
+        for (long end = long.Min(input.Length, at + head.UsedBytes); at < end; at += next)
+        {
+            bool whole = TraceCodec.TryRead(input[at..(int)end], out TraceRecord record, out next);
+            if (whole)
+            {
+                ReadOnlySpan<byte> bytes = input.Slice(at, next);
+                Assert.True(Enum.IsDefined(record.Operation) && Enum.IsDefined(record.Status), $"{record}");
+                Assert.True(record.Blocks == (next - TraceCodec.RecordBytes) / sizeof(ulong), $"{record}");
+                for (int i = 0; i < record.Blocks; i++)
+                {
+                    TraceCodec.Value(bytes, i);
+                }
+
+                byte[] data = new byte[record.Blocks * TraceCodec.BlockBytes];
+                byte[] written = new byte[next];
+                TraceCodec.Write(in record, data, written);
+                written[TraceCodec.KindAt] = (byte)record.Kind;
+                Assert.True(TraceCodec.TryRead(written, out TraceRecord again, out int length), "not read back");
+                Assert.Equal((record, next), (again, length));
+            }
+            else if (next == 0)
+            {
+                return 3;
+            }
+            else
+            {
+                way = 2;
+            }
+        }
+
+        return way;
+    });
 
     internal static byte[] SealHeader(byte[] frame)
     {

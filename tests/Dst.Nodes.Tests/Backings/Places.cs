@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using Dst.Interop;
 using Dst.Nodes.Backings;
-using Xunit;
 
 namespace Dst.Nodes.Tests.Backings;
 

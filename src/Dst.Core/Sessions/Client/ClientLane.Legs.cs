@@ -278,7 +278,7 @@ public sealed partial class ClientLane
             int dataBytes = (int)DataBytes(in state.Request);
             if (status == DstStatus.Ok && !_lost && !IsLeftOut(in state.Request))
             {
-                long at = _log.Append(_order.Next(), in state.Request);
+                LogEntry entry = _log.Append(_order.Next(), in state.Request);
                 if (dataBytes > 0)
                 {
                     Effects.Add(new LaneEffect
@@ -286,8 +286,9 @@ public sealed partial class ClientLane
                         Kind = LaneEffectKind.CopyToLog,
                         Leg = leg,
                         Buffer = state.Buffer,
-                        ArenaOffset = at,
+                        ArenaOffset = entry.ArenaOffset,
                         DataBytes = dataBytes,
+                        EntryPlace = entry.Place,
                     });
                 }
             }

@@ -35,6 +35,11 @@ public sealed partial class ClientLane
         _replaysInFlight = 0;
         Array.Clear(_replayAt);
         _replayedTo = 0;
+        if (replaysLog)
+        {
+            _shared.Plan.Make(_order.Stable);
+        }
+
         AdvanceRecovery(nowMs);
     }
 
@@ -57,7 +62,7 @@ public sealed partial class ClientLane
             }
 
             _replayedTo = piece.OffsetBytes + piece.LengthBytes;
-            SendEntry(slot, lane, in piece, nowMs);
+            SendEntry(slot, lane, in piece, in entry, nowMs);
         }
 
         if (_recovery == RecoveryStep.Replaying && _replaysInFlight == 0)
@@ -94,46 +99,22 @@ public sealed partial class ClientLane
 
     /// <summary>
     /// The next part of an entry that no later one overwrites: a replay that does not come to its end must not have put
-    /// older data over newer, which may have been durable already (S-22, C-04). Bounded by the entries.
+    /// older data over newer, which may have been durable already (S-22, C-04).
     /// </summary>
     private bool TryFindPiece(in LogEntry entry, out LogEntry piece)
     {
-        long end = entry.OffsetBytes + entry.LengthBytes;
         long start = long.Max(entry.OffsetBytes, _replayedTo);
-        long stop = end;
-        bool moved = true;
-        while (moved && start < end)
-        {
-            moved = false;
-            stop = end;
-            for (int lane = 0; lane < _shared.Lanes && !moved; lane++)
-            {
-                ReplayLog log = _shared.Logs[lane];
-                for (int i = _replayAt[lane]; i < log.Count && !moved; i++)
-                {
-                    ref readonly LogEntry later = ref log.At(i);
-                    bool hides = later.Sequence > entry.Sequence && later.Operation != Operation.Discard
-                        && !Mutations.Has(Mutation.ReplayOverwritesNewer);
-                    if (hides && later.OffsetBytes <= start && later.OffsetBytes + later.LengthBytes > start)
-                    {
-                        start = later.OffsetBytes + later.LengthBytes;
-                        moved = true;
-                    }
-                    else if (hides && later.OffsetBytes > start)
-                    {
-                        stop = long.Min(stop, later.OffsetBytes);
-                    }
-                }
-            }
-        }
-
+        long stop = entry.OffsetBytes + entry.LengthBytes;
+        bool found = Mutations.Has(Mutation.ReplayOverwritesNewer)
+            ? start < stop
+            : _shared.Plan.TryFindPart(in entry, _replayedTo, out start, out stop);
         piece = entry with
         {
             OffsetBytes = start,
-            LengthBytes = long.Max(0, stop - start),
+            LengthBytes = stop - start,
             ArenaOffset = entry.ArenaOffset + (start - entry.OffsetBytes),
         };
-        return start < end;
+        return found;
     }
 
     /// <summary>Within the credits, and over none that is in flight (S-21).</summary>
@@ -159,31 +140,44 @@ public sealed partial class ClientLane
         return dataBytes + entry.DataBytes <= _share.PayloadBytes;
     }
 
-    private void SendEntry(int slot, int lane, in LogEntry entry, long nowMs)
+    /// <summary>
+    /// The copy of a change in the log is not what was acknowledged: it is not sent, and the recovery has failed, which
+    /// the node bears only so often (S-22, S-23). Of a SendLog effect, while it is carried out.
+    /// </summary>
+    public void OnDamagedLog()
+    {
+        BadDataCount++;
+        EndRecovery(DstStatus.ProtectionError);
+    }
+
+    private void SendEntry(int slot, int lane, in LogEntry piece, in LogEntry whole, long nowMs)
     {
         ref SlotState place = ref _slots[slot];
         place.Use = SlotUse.Replay;
-        place.OffsetBytes = entry.OffsetBytes;
-        place.LengthBytes = entry.LengthBytes;
-        place.Captured = entry.DataBytes;
+        place.OffsetBytes = piece.OffsetBytes;
+        place.LengthBytes = piece.LengthBytes;
+        place.Captured = piece.DataBytes;
         place.SentMs = nowMs;
         TakeSequence(slot);
         _replaysInFlight++;
-        ReplayedBytes += entry.LengthBytes;
+        ReplayedBytes += piece.LengthBytes;
 
         // Without FUA: the flush that follows is what counts.
         Request request = new(
-            entry.Operation, entry.Flags & RequestFlags.NoUnmap, entry.OffsetBytes, entry.LengthBytes);
+            piece.Operation, piece.Flags & RequestFlags.NoUnmap, piece.OffsetBytes, piece.LengthBytes);
         _replies.Publish(slot, new WaitingReply(
-            _session.Epoch, place.Sequence, entry.Operation, entry.OffsetBytes, entry.LengthBytes, 0));
+            _session.Epoch, place.Sequence, piece.Operation, piece.OffsetBytes, piece.LengthBytes, 0));
         Effects.Add(new LaneEffect
         {
             Kind = LaneEffectKind.SendLog,
             Leg = None,
             Header = HeaderOf(slot, in request),
             LogLane = lane,
-            ArenaOffset = entry.ArenaOffset,
-            DataBytes = entry.DataBytes,
+            ArenaOffset = piece.ArenaOffset,
+            DataBytes = piece.DataBytes,
+            EntryPlace = whole.Place,
+            EntryArenaOffset = whole.ArenaOffset,
+            EntryBytes = whole.DataBytes,
         });
     }
 

@@ -383,6 +383,12 @@ public sealed partial class ClientNode
             return;
         }
 
+        if (code == RefusalCode.Checksum && Phase == ClientNodePhase.Recovering && _replaying)
+        {
+            FailReplay(EpochEnd.ReplayDamaged, nowMs);
+            return;
+        }
+
         if (code == RefusalCode.Checksum)
         {
             _badConnection = connection;

@@ -276,9 +276,8 @@ public sealed partial class ClientNode
 
         if (_replaying)
         {
-            // Even then nothing is emptied: status tells, and FLUSH fails, until an operator accepts the loss (S-22).
-            LostUnflushedWrites |= ++_replayFailures >= ClientLimits.ReplayFailuresMax;
-            End(EpochEnd.RecoveryFailed, AfterEnd.TryAgain, nowMs);
+            bool damaged = status == DstStatus.ProtectionError;
+            FailReplay(damaged ? EpochEnd.ReplayDamaged : EpochEnd.RecoveryFailed, nowMs);
             return;
         }
 
@@ -286,6 +285,16 @@ public sealed partial class ClientNode
         _predecessorChecked = true;
         _clearWanted = false;
         NoteServer();
+    }
+
+    /// <summary>
+    /// After some failures nothing is emptied either: status tells, and FLUSH fails, until an operator accepts the loss
+    /// (S-22, S-23).
+    /// </summary>
+    private void FailReplay(EpochEnd reason, long nowMs)
+    {
+        LostUnflushedWrites |= ++_replayFailures >= ClientLimits.ReplayFailuresMax;
+        End(reason, AfterEnd.TryAgain, nowMs);
     }
 
     private void NoteServer()

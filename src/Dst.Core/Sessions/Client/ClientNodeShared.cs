@@ -73,10 +73,15 @@ public sealed class ClientNodeShared
         {
             Logs[i] = new ReplayLog(logBytesPerLane, logEntriesPerLane);
         }
+
+        Plan = new ReplayPlan(Logs);
     }
 
     /// <summary>Lanes of the node.</summary>
     public int Lanes => Logs.Length;
+
+    /// <summary>Places for entries in each lane's log.</summary>
+    public int LogPlaces => Logs[0].Places;
 
     /// <summary>Most connections.</summary>
     public int Connections { get; }
@@ -92,4 +97,7 @@ public sealed class ClientNodeShared
 
     /// <summary>Each lane's log.</summary>
     internal ReplayLog[] Logs { get; }
+
+    /// <summary>What a replay of them sends.</summary>
+    internal ReplayPlan Plan { get; }
 }

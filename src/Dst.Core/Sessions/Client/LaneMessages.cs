@@ -184,6 +184,9 @@ public enum EpochEnd : byte
     /// <summary>Replay or its flush failed on a good connection (S-22).</summary>
     RecoveryFailed,
 
+    /// <summary>What was to be replayed did not match its checksums, here or on the server (S-33).</summary>
+    ReplayDamaged,
+
     /// <summary>The server goes away in good order.</summary>
     ServerLeft,
 
@@ -257,6 +260,18 @@ public struct LaneEffect
 
     /// <summary>SendLog, CopyToLog: bytes of data.</summary>
     public int DataBytes;
+
+    /// <summary>
+    /// SendLog, CopyToLog: the entry's place in its log. The checksums that went with the data are noted there when it
+    /// is copied, and the whole copy is held against them before any part of it is sent (N-25).
+    /// </summary>
+    public int EntryPlace;
+
+    /// <summary>SendLog: where the data of the whole entry is, of which this may be a part.</summary>
+    public long EntryArenaOffset;
+
+    /// <summary>SendLog: bytes of that data.</summary>
+    public int EntryBytes;
 
     /// <summary>Complete: how.</summary>
     public DstStatus Status;

@@ -9,8 +9,15 @@ namespace Dst.Core.Sessions.Client;
 /// <param name="OffsetBytes">First byte on the node.</param>
 /// <param name="LengthBytes">Bytes.</param>
 /// <param name="ArenaOffset">Where its data is; it may go round the end of the arena.</param>
+/// <param name="Place">Which of the log's entries it is: no two that are there at a time have the same.</param>
 public readonly record struct LogEntry(
-    long Sequence, Operation Operation, RequestFlags Flags, long OffsetBytes, long LengthBytes, long ArenaOffset)
+    long Sequence,
+    Operation Operation,
+    RequestFlags Flags,
+    long OffsetBytes,
+    long LengthBytes,
+    long ArenaOffset,
+    int Place)
 {
     /// <summary>Bytes of data: writes only.</summary>
     public int DataBytes => Operation == Operation.Write ? (int)LengthBytes : 0;
@@ -43,6 +50,9 @@ public sealed class ReplayLog
         _arenaBytes = arenaBytes;
         _entries = new LogEntry[entries];
     }
+
+    /// <summary>Most entries.</summary>
+    public int Places => _entries.Length;
 
     /// <summary>Bytes of the arena.</summary>
     public long ArenaBytes => _arenaBytes;
@@ -83,19 +93,20 @@ public sealed class ReplayLog
     /// <summary>Appends an acknowledged change to reserved room.</summary>
     /// <param name="sequence">From <see cref="ChangeOrder.Next"/>.</param>
     /// <param name="request">The change.</param>
-    /// <returns>Offset of the place for its data, which may go round the end of the arena.</returns>
-    public long Append(long sequence, in Request request)
+    /// <returns>Its entry, which says where its data has to be.</returns>
+    public LogEntry Append(long sequence, in Request request)
     {
+        int place = (int)(_next % _entries.Length);
         LogEntry entry = new(
-            sequence, request.Operation, request.Flags, request.OffsetBytes, request.LengthBytes, _writeAt);
+            sequence, request.Operation, request.Flags, request.OffsetBytes, request.LengthBytes, _writeAt, place);
         Must.Be(request.IsChange, $"{request} in the replay log");
         Must.Be(Count == 0 || At(Count - 1).Sequence < sequence, $"sequence {sequence} is not above the last one");
         Unreserve(entry.DataBytes);
-        _entries[_next % _entries.Length] = entry;
+        _entries[place] = entry;
         _next++;
         _usedBytes += entry.DataBytes;
         _writeAt = _arenaBytes == 0 ? 0 : (_writeAt + entry.DataBytes) % _arenaBytes;
-        return entry.ArenaOffset;
+        return entry;
     }
 
     /// <summary>Entry by age.</summary>

@@ -185,12 +185,10 @@ internal sealed unsafe class NetworkLane
                 Send(in effect);
                 break;
             case LaneEffectKind.SendLog:
-                nint data = _lanes.LogOf(effect.LogLane) + (nint)effect.ArenaOffset;
-                SendOwn(in effect.Header, data, effect.DataBytes);
+                SendLog(in effect);
                 break;
             case LaneEffectKind.CopyToLog:
-                nint place = _lanes.LogOf(_border.Lane) + (nint)effect.ArenaOffset;
-                Buffer.MemoryCopy((void*)effect.Buffer, (void*)place, effect.DataBytes, effect.DataBytes);
+                CopyToLog(in effect);
                 break;
             case LaneEffectKind.Complete:
                 _freeLegs[_freeCount++] = effect.Leg;
@@ -227,6 +225,33 @@ internal sealed unsafe class NetworkLane
 
         _tableKinds[effect.Leg] = (byte)_checksum;
         PutFrame(head, in effect.Header, tableBytes, effect.Buffer, dataBytes);
+    }
+
+    /// <summary>The sum is that of the table which went with the data, not one of what is copied now (N-25).</summary>
+    private void CopyToLog(in LaneEffect effect)
+    {
+        nint place = _lanes.LogOf(_border.Lane) + (nint)effect.ArenaOffset;
+        Buffer.MemoryCopy((void*)effect.Buffer, (void*)place, effect.DataBytes, effect.DataBytes);
+        ChecksumKind kind = (ChecksumKind)_tableKinds[effect.Leg];
+        nint table = _heads + ((nint)effect.Leg * _headBytes) + WireLimits.HeaderBytes;
+        _lanes.SumsOf(_border.Lane)[effect.EntryPlace] = LogSum.Of(
+            kind, new ReadOnlySpan<byte>((void*)table, DataChecksum.TableBytes(kind, effect.DataBytes)));
+    }
+
+    private void SendLog(in LaneEffect effect)
+    {
+        nint log = _lanes.LogOf(effect.LogLane);
+        if (effect.DataBytes > 0)
+        {
+            ReadOnlySpan<byte> whole = new((void*)(log + (nint)effect.EntryArenaOffset), effect.EntryBytes);
+            if (!_lanes.SumsOf(effect.LogLane)[effect.EntryPlace].IsOf(whole))
+            {
+                _machine.OnDamagedLog();
+                return;
+            }
+        }
+
+        SendOwn(in effect.Header, log + (nint)effect.ArenaOffset, effect.DataBytes);
     }
 
     /// <summary>Requests of the lane itself have heads by the place of their slots, which stand side by side.</summary>

@@ -56,7 +56,8 @@ internal sealed unsafe partial class ConnectionEngine
         MarkDirty(connection);
     }
 
-    private void BeginGoodbye(LiveConnection connection, ulong epoch)
+    /// <summary>No more requests; what runs is answered, then the last frame is sent.</summary>
+    private void BeginFinish(LiveConnection connection, in EngineOrder order)
     {
         if (connection.State is LiveState.New || connection.State >= LiveState.Finishing)
         {
@@ -65,8 +66,9 @@ internal sealed unsafe partial class ConnectionEngine
 
         // The lane is not detached: what runs is answered first.
         connection.State = LiveState.Finishing;
-        connection.EndsWithGoodbye = true;
-        connection.GoodbyeEpoch = epoch;
+        connection.EndsWithGoodbye = order.Kind == EngineOrderKind.Goodbye;
+        connection.GoodbyeEpoch = order.Epoch;
+        connection.LastFrame = _lastWords.For(order.Code);
         connection.DeadlineMs = NowMs + ServerLimits.FinishMs;
         DropBody(connection);
         MarkDirty(connection);

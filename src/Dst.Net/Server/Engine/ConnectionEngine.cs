@@ -136,8 +136,8 @@ internal sealed unsafe partial class ConnectionEngine : IRequestCompletion, IRin
             case EngineOrderKind.Close:
                 BeginClose(order.Connection!, order.Code, order.Frame);
                 break;
-            case EngineOrderKind.Goodbye:
-                BeginGoodbye(order.Connection!, order.Epoch);
+            case EngineOrderKind.Goodbye or EngineOrderKind.Finish:
+                BeginFinish(order.Connection!, in order);
                 break;
             case EngineOrderKind.PoisonCleared:
                 LiveConnection waiting = order.Connection!;

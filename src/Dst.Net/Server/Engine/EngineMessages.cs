@@ -14,6 +14,9 @@ internal enum EngineOrderKind
     /// <summary>Answer what runs, send GOODBYE, close.</summary>
     Goodbye,
 
+    /// <summary>Answer what runs, send ERROR with the code, close.</summary>
+    Finish,
+
     /// <summary>The poison was taken away, or not (S-24).</summary>
     PoisonCleared,
 
@@ -26,7 +29,7 @@ internal enum EngineOrderKind
 /// <param name="Connection">Which connection; null with <see cref="EngineOrderKind.Stop"/>.</param>
 internal readonly record struct EngineOrder(EngineOrderKind Kind, LiveConnection? Connection)
 {
-    /// <summary>With Close: why. None closes without a word.</summary>
+    /// <summary>With Close and Finish: why. None closes without a word.</summary>
     public RefusalCode Code { get; init; }
 
     /// <summary>With Close: the ERROR to send, a whole frame; null for one that says no more than the code.</summary>

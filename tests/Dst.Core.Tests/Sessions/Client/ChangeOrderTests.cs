@@ -108,15 +108,15 @@ public sealed class ReplayLogTests
         Assert.False(log.TryReserve(600));
         Assert.True(log.TryReserve(300));
         Assert.True(log.IsHalfFull);
-        Assert.Equal(0, log.Append(1, Write(0, 600)));
-        Assert.Equal(600, log.Append(2, Write(0, 300)));
+        Assert.Equal(0, log.Append(1, Write(0, 600)).ArenaOffset);
+        Assert.Equal(600, log.Append(2, Write(0, 300)).ArenaOffset);
         log.Trim(1);
         Assert.Equal(1, log.Count);
         Assert.Equal(300, log.UsedBytes);
         Assert.True(log.TryReserve(600));
-        Assert.Equal(900, log.Append(3, Write(0, 600)));
+        Assert.Equal(900, log.Append(3, Write(0, 600)).ArenaOffset);
         Assert.True(log.TryReserve(50));
-        Assert.Equal(500, log.Append(4, Write(0, 50)));
+        Assert.Equal(500, log.Append(4, Write(0, 50)).ArenaOffset);
     }
 
     [Fact]

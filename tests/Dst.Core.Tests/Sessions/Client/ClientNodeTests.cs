@@ -470,6 +470,49 @@ public sealed class ClientNodeTests
     }
 
     [Fact]
+    public void A_replay_that_the_server_refuses_each_time_is_a_loss_as_well()
+    {
+        NodeRig rig = WriteBack();
+        rig.ToLive();
+        rig.Do(node => node.OnLost(0, EpochEnd.ConnectionLost, rig.NowMs));
+        rig.LetAllGo();
+        rig.Grant.BootId++;
+        for (int i = 0; i < ClientLimits.ReplayFailuresMax; i++)
+        {
+            Assert.False(rig.Node.LostUnflushedWrites);
+            rig.NextTry();
+            rig.ToSettling();
+            rig.News(LaneNewsKind.Settled);
+            Assert.Equal(ClientNodePhase.Recovering, rig.Node.Phase);
+            rig.Error(RefusalCode.Checksum, connection: 0, slot: 6, sequence: 9);
+            Assert.Equal(EpochEnd.ReplayDamaged, rig.Node.LastEnd);
+            rig.LetAllGo();
+        }
+
+        rig.NextTry();
+        rig.ToLive();
+        Assert.Equal(ClientNodeState.LostUnflushedWrites, rig.Node.State);
+        Assert.True(rig.Orders(LaneOrderKind.Resend).Last().Session.Lost);
+    }
+
+    [Fact]
+    public void A_wrong_checksum_while_nothing_is_replayed_loses_nothing()
+    {
+        NodeRig rig = WriteBack(NodeRig.Options(2, note: WriteBackNote));
+        for (int i = 0; i <= ClientLimits.ReplayFailuresMax; i++)
+        {
+            rig.ToSettling();
+            rig.News(LaneNewsKind.Settled);
+            Assert.Equal(ClientNodePhase.Recovering, rig.Node.Phase);
+            rig.Error(RefusalCode.Checksum, connection: 0, slot: 6, sequence: 9);
+            rig.LetAllGo();
+            rig.NextTry();
+        }
+
+        Assert.False(rig.Node.LostUnflushedWrites);
+    }
+
+    [Fact]
     public void A_successor_flushes_when_the_server_is_the_same()
     {
         NodeRig rig = WriteBack(NodeRig.Options(2, note: WriteBackNote));

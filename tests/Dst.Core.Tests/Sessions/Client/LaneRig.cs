@@ -15,9 +15,9 @@ internal sealed class LaneRig
 
     private readonly ReplySlots[] _replies;
 
-    internal LaneRig(int lanes = 1, long logBytes = 8192, RequestBudget budget = default)
+    internal LaneRig(int lanes = 1, long logBytes = 8192, RequestBudget budget = default, int logEntries = 16)
     {
-        Shared = new ClientNodeShared(lanes, lanes, Slots, logBytes, 16);
+        Shared = new ClientNodeShared(lanes, lanes, Slots, logBytes, logEntries);
         _replies = new ReplySlots[lanes];
         Lanes = new ClientLane[lanes];
         for (int i = 0; i < lanes; i++)
@@ -121,6 +121,12 @@ internal sealed class LaneRig
         NowMs = nowMs;
         Lanes[lane].Tick(nowMs);
         return Take(lane);
+    }
+
+    internal List<LaneEffect> DamageLog()
+    {
+        Lane.OnDamagedLog();
+        return Take(0);
     }
 
     internal List<LaneEffect> Wake(int lane)

@@ -208,6 +208,25 @@ public sealed class ReplayTests
     }
 
     [Fact]
+    public void A_copy_that_is_damaged_ends_the_replay_and_is_never_flushed_over()
+    {
+        _rig.Up();
+        LaneEffect first = Assert.Single(_rig.Submit(0, LaneRig.Write(0)));
+        LaneEffect copy = _rig.Answer(first).Find(effect => effect.Kind == LaneEffectKind.CopyToLog);
+        Write(1, LaneRig.Write(4096, 1024));
+        Write(2, LaneRig.Write(4608));
+        List<LaneEffect> sent = Recover().FindAll(IsSend);
+        Assert.Equal(copy.EntryPlace, sent[0].EntryPlace);
+        Assert.NotEqual(copy.EntryPlace, sent[1].EntryPlace);
+        Assert.Equal((512, 1024, 512L), (sent[1].DataBytes, sent[1].EntryBytes, sent[1].EntryArenaOffset));
+        Assert.Equal(DstStatus.ProtectionError, Assert.Single(_rig.DamageLog()).News.Status);
+        Assert.All(sent.Where(effect => effect.EntryPlace != copy.EntryPlace), effect =>
+            Assert.DoesNotContain(_rig.Answer(effect), IsSend));
+        Assert.Equal(0, _rig.Shared.Order.Stable);
+        Assert.Equal(1, _rig.Lane.BadDataCount);
+    }
+
+    [Fact]
     public void A_replay_on_a_server_that_changed_again_is_not_good()
     {
         _rig.Up();

@@ -1,0 +1,37 @@
+using Dst.Core.Wire;
+
+namespace Dst.Net.Client.Lanes;
+
+/// <summary>
+/// What stands for the checksums that a change was sent with, while a copy of its data is in the replay log (N-25). Not
+/// the table itself: one of the longest write would be 2 KiB.
+/// </summary>
+/// <param name="Kind">Kind of the table; <see cref="ChecksumKind.None"/> says nothing of the data.</param>
+/// <param name="Sum">XXH3 of the table.</param>
+internal readonly record struct LogSum(ChecksumKind Kind, ulong Sum)
+{
+    /// <summary>The sum of a table.</summary>
+    /// <param name="kind">Its kind.</param>
+    /// <param name="table">The table.</param>
+    public static LogSum Of(ChecksumKind kind, ReadOnlySpan<byte> table)
+    {
+        Span<byte> sum = stackalloc byte[sizeof(ulong)];
+        DataChecksum.WriteTable(ChecksumKind.Xxh3, table, sum[..DataChecksum.TableBytes(ChecksumKind.Xxh3, table.Length)]);
+        return new LogSum(kind, BitConverter.ToUInt64(sum));
+    }
+
+    /// <summary>True when data is what the table was made of.</summary>
+    /// <param name="data">All of it.</param>
+    public bool IsOf(ReadOnlySpan<byte> data)
+    {
+        if (Kind == ChecksumKind.None)
+        {
+            return true;
+        }
+
+        Span<byte> table = stackalloc byte[WireLimits.ChunksMax * WireLimits.ChecksumMaxBytes];
+        table = table[..DataChecksum.TableBytes(Kind, data.Length)];
+        DataChecksum.WriteTable(Kind, data, table);
+        return Of(Kind, table).Sum == Sum;
+    }
+}
