@@ -41,24 +41,15 @@ public sealed class DamagedLogTests
     }
 
     [Fact]
-    public void A_wire_that_damages_every_replay_is_a_loss_too()
+    public void A_wire_that_damages_replays_costs_nothing()
     {
-        using World world = new("xxh3", header => (int)header.BodyBytes - 1);
-        world.WriteAll();
-        world.PowerCut();
-        world.IsLost();
-        world.GoesOnAfterAnOperator();
-    }
-
-    [Fact]
-    public void A_wire_that_damages_a_replay_once_costs_nothing()
-    {
+        const int times = 3 * ClientLimits.ReplayFailuresMax;
         int damaged = 0;
-        using World world = new("xxh3", header => damaged++ == 0 ? (int)header.BodyBytes - 1 : -1);
+        using World world = new("xxh3", header => damaged++ < times ? (int)header.BodyBytes - 1 : -1);
         byte[] written = world.WriteAll();
         world.PowerCut();
         Assert.Equal(DstStatus.Ok, world.Queue.Flush());
-        Assert.True(damaged > 1, "nothing was sent again");
+        Assert.True(damaged > times, "nothing was sent again");
         Assert.False(world.Node.Status.LostUnflushedWrites);
         Assert.Equal(written, world.OnDisk());
     }

@@ -259,8 +259,18 @@ public sealed class ParserFuzzTests
 
     internal static byte[] SealHeader(byte[] frame)
     {
+        const int kindAt = 4;
+        const int bodyChecksumAt = 56;
         if (frame.Length >= WireLimits.HeaderBytes)
         {
+            bool hasEntries = frame.Length > WireLimits.HeaderBytes
+                && (FrameKind)frame[kindAt] is not (FrameKind.Request or FrameKind.Reply);
+            if (hasEntries)
+            {
+                uint body = DataChecksum.Crc32C(frame.AsSpan(WireLimits.HeaderBytes));
+                BinaryPrimitives.WriteUInt32LittleEndian(frame.AsSpan(bodyChecksumAt), body);
+            }
+
             BinaryPrimitives.WriteUInt32LittleEndian(
                 frame.AsSpan(WireLimits.HeaderBytes - sizeof(uint)), FrameCodec.ChecksumOf(frame));
         }

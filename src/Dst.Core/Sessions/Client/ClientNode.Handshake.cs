@@ -385,7 +385,8 @@ public sealed partial class ClientNode
 
         if (code == RefusalCode.Checksum && Phase == ClientNodePhase.Recovering && _replaying)
         {
-            FailReplay(EpochEnd.ReplayDamaged, nowMs);
+            // The copy was good when it went: the way damages it, and no number of times makes that a loss (S-22).
+            End(EpochEnd.ReplayDamaged, AfterEnd.TryAgain, nowMs);
             return;
         }
 

@@ -179,6 +179,16 @@ public sealed class HostileHandshakeTests
     private static int Count(NodeRig rig, NodeEffectKind kind, int connection) =>
         rig.All.Count(effect => effect.Kind == kind && effect.Connection == connection);
 
-    private static void Seal(byte[] frame) => BinaryPrimitives.WriteUInt32LittleEndian(
-        frame.AsSpan(WireLimits.HeaderBytes - sizeof(uint)), FrameCodec.ChecksumOf(frame));
+    private static void Seal(byte[] frame)
+    {
+        const int bodyChecksumAt = 56;
+        if (frame.Length > WireLimits.HeaderBytes)
+        {
+            uint body = DataChecksum.Crc32C(frame.AsSpan(WireLimits.HeaderBytes));
+            BinaryPrimitives.WriteUInt32LittleEndian(frame.AsSpan(bodyChecksumAt), body);
+        }
+
+        BinaryPrimitives.WriteUInt32LittleEndian(
+            frame.AsSpan(WireLimits.HeaderBytes - sizeof(uint)), FrameCodec.ChecksumOf(frame));
+    }
 }
