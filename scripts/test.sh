@@ -3,7 +3,8 @@
 #   --quick          native tests only
 #   --kernel 6.12|7  in the VM only this kernel (default: both)
 #   --long           the full counts (500 cycles, 1 GiB verified, 2 million requests, 10,000 ghost writes, 10 million
-#                    inputs for each parser, 1,000 fresh seeds of the simulated world): hours under emulation
+#                    inputs for each parser, a server stopped for a minute, 1,000 fresh seeds of the simulated
+#                    world): hours under emulation
 set -uo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -200,7 +201,8 @@ if ! $quick; then
         counts=(CYCLES=25 FIO_MIB=48 FS_MIB=64 REQUESTS=200000 KILLS=8)
         vm_timeout=2000
         if $long; then
-            counts=(CYCLES=500 FIO_MIB=1024 FS_MIB=180 REQUESTS=2000000 KILLS=150 COPY_MIB=1024 TEST_LIMIT_S=7200)
+            counts=(CYCLES=500 FIO_MIB=1024 FS_MIB=180 REQUESTS=2000000 KILLS=150 COPY_MIB=1024 STOP_S=60)
+            counts+=(TEST_LIMIT_S=7200)
             vm_timeout=14400
         fi
         echo "counts: ${counts[*]}"

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Network nodes on a real kernel: exports of servers in network namespaces of their own, devices over them, and what
 # happens to I/O when servers, daemons, targets and cables fail.
-# KILLS=N sets how often a server is killed under load, COPY_MIB=N how much is copied over three servers.
+# KILLS=N sets how often a server is killed under load, COPY_MIB=N how much is copied over three servers, STOP_S=N how
+# long one is stopped.
 set -u
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 f=$work/files
 kills=${KILLS:-8}
 copy_mib=${COPY_MIB:-48}
+stop_s=${STOP_S:-10}
 
 add() { dstctl add-device "$@"; }
 node() { cat "$DST_RUN_DIR/devices/$1/nodes/$2/$3"; }
@@ -277,7 +279,7 @@ test_server_stopped_for_a_while() {
     start_load "$path"
     sleep 1
     kill -STOP "$(server_pid 1)"
-    sleep 10
+    sleep "$stop_s"
     (! node_is d 0 live)
     kill -CONT "$(server_pid 1)"
     wait_until 30 node_is d 0 live
