@@ -593,6 +593,64 @@ test_copy_over_three_servers() {
     dstctl remove-device d
 }
 
+# put FILE PATH [MIB]: durably onto a disk, from a MiB on. holds FILE PATH [MIB]: it is still there.
+put() { dd if="$1" of="$2" bs=1M seek="${3:-0}" oflag=direct conv=notrunc,fsync status=none; }
+holds() { dd if="$2" bs=1M skip="${3:-0}" count=1 iflag=direct status=none | cmp - "$1"; }
+random_files() { # NAME…: of 1 MiB
+    local name
+    for name in "$@"; do
+        head -c 1M /dev/urandom >"$f/$name"
+    done
+}
+server_restarts() { # DEVICE: that of host 1
+    local pid
+    pid=$(server_pid 1)
+    kill_server 1
+    wait_until 10 server_is_new 1 "$pid"
+    wait_until 30 node_is "$1" 0 live
+}
+
+# Each kind of address, several connections, and an export that has lost writes until an operator accepts it.
+test_addresses_and_connections() {
+    host 1
+    start_daemon
+    ip address add fd70:1::1/64 dev dst1 nodad
+    ip -n dst-1 address add fd70:1::2/64 dev cable nodad
+    at 1 add-export six --node "file:$f/six,size=24M" --listen "[fd70:1::2]" --allow fd70:1::/64
+    [ "$(at 1 add-export u --node "file:$f/u,size=24M" --listen "unix:$f/socket")" = "dst+unix:$f/socket,export=u" ]
+    export_of 1 bad --cache write-back --node "error:flush@1-4,volatile:7,file:$f/bad,size=16M"
+    expect 6 "no such export" add x --node "dst://10.70.1.2/six" --timeout 2
+    local path
+    path=$(add d --node "dst://[fd70:1::2]/six,connections=3" "dst+unix:$f/socket,export=u,connections=2")
+    [ "$(cat "$f/1/run/exports/six/connections")" = 3 ]
+    [ "$(cat "$f/1/run/exports/u/connections")" = 2 ]
+    [ "$(node d 0 peer)" = "[fd70:1::2]:7003" ]
+    start_load "$path" --size=48M
+    sleep 2
+    server_restarts d
+    sleep 1
+    end_load d
+    node_is d 1 live
+    dstctl remove-device d
+    at 1 remove-export six
+    at 1 remove-export u
+    # Four flushes fail: the first and all of the client's own tries.
+    path=$(add d --node "file:$f/two,size=8M" dst://10.70.1.2/bad,connections=2)
+    random_files a
+    (! put "$f/a" "$path" 8)
+    wait_until 20 node_is d 1 "lost unflushed writes"
+    (! put "$f/a" "$path" 8)
+    expect 3 "no node 2" dstctl clear-error d 2
+    at 1 clear-error bad
+    dstctl clear-error d 1
+    wait_until 20 node_is d 1 live
+    put "$f/a" "$path" 8
+    kill_server 1
+    holds "$f/a" "$path" 8
+    dstctl remove-device d
+    at 1 remove-export bad
+}
+
 # What the target asked and what the disk got, judged by the rules of the simulated world.
 test_recorded_run() {
     host 1
