@@ -610,6 +610,116 @@ server_restarts() { # DEVICE: that of host 1
     wait_until 30 node_is "$1" 0 live
 }
 
+# renumber RECORD FROM TO: another machine would have given the device another number; the record's checksum is XXH64.
+renumber() {
+    perl -0777 -i -pe '
+        BEGIN {
+            @p = map { hex } qw(9E3779B185EBCA87 C2B2AE3D27D4EB4F 165667B19E3779F9 85EBCA77C2B2AE63 27D4EB2F165667C5);
+            sub rotl { ($_[0] << $_[1]) | ($_[0] >> (64 - $_[1])) }
+            sub add { use integer; $_[0] + $_[1] }
+            sub mul { use integer; $_[0] * $_[1] }
+            sub round { mul(rotl(add($_[0], mul($_[1], $p[1])), 31), $p[0]) }
+            sub xxh64 {
+                my ($text, $size) = ($_[0], length $_[0]);
+                my @v = (add($p[0], $p[1]), $p[1], 0, add(0, mul(-1, $p[0])));
+                for (; length $text >= 32; substr($text, 0, 32, "")) {
+                    my @word = unpack "Q<4", $text;
+                    $v[$_] = round($v[$_], $word[$_]) for 0 .. 3;
+                }
+                my $h = add(add(rotl($v[0], 1), rotl($v[1], 7)), add(rotl($v[2], 12), rotl($v[3], 18)));
+                $h = add(mul($h ^ round(0, $_), $p[0]), $p[3]) for @v;
+                $h = add($h, $size);
+                for (; length $text >= 8; substr($text, 0, 8, "")) {
+                    $h = add(mul(rotl($h ^ round(0, unpack "Q<", $text), 27), $p[0]), $p[3]);
+                }
+                if (length $text >= 4) {
+                    $h = add(mul(rotl($h ^ mul(unpack("L<", substr $text, 0, 4, ""), $p[0]), 23), $p[1]), $p[2]);
+                }
+                $h = mul(rotl($h ^ mul($_, $p[4]), 11), $p[0]) for unpack "C*", $text;
+                $h = mul($h ^ ($h >> 33), $p[1]);
+                $h = mul($h ^ ($h >> 29), $p[2]);
+                return $h ^ ($h >> 32);
+            }
+        }
+        s/("(?:ublk_)?id":)'"$2"'\b/${1}'"$3"'/g;
+        my $new = sub { sprintf "\"checksum\":\"xxh64:%016x\",\"body\":%s}", xxh64($_[0]), $_[0] };
+        s/"checksum":"xxh64:[0-9a-f]*","body":(.*)\}/$new->($1)/se;
+    ' "$1"
+}
+
+# A daemon with a copy of the state here, on another host, where the device has number 5.
+copy_state() { # KEPT
+    cp -a "$state" "$f/$1"
+    local record
+    for record in "$f/$1"/devices/d.json*; do
+        renumber "$record" 4 5
+    done
+}
+start_copy() { # KEPT
+    mkdir -p "$f/c"
+    nsenter --net=/run/netns/dst-1 dstd --run-dir "$f/c/run" --state-dir "$f/$1" --link-dir "$f/c/links" \
+        >>"$daemon_log" 2>&1 &
+    echo $! >"$f/c/dstd.pid"
+    wait_until 20 at c list
+}
+end_copy() {
+    local pid
+    pid=$(cat "$f/c/dstd.pid")
+    kill "$pid"
+    wait_until 20 gone "$pid"
+}
+taken_over() { dstctl --run-dir "$1" status d | grep -qi 'taken the export over'; }
+failed_writes() { # PATH
+    (! dd if=/dev/zero of="$1" bs=4k count=1 oflag=direct conv=notrunc status=none)
+}
+
+# S-02, S-03: a copy of a client (a cloned machine) and the original never both write.
+test_copied_state() {
+    host 1
+    start_daemon
+    export_of 1 one --node "file:$f/one,size=16M"
+    local path epoch
+    path=$(add d --node dst://10.70.1.2/one --id 4)
+    random_files a b e g
+    put "$f/a" "$path"
+    copy_state early
+    server_restarts d
+    put "$f/b" "$path"
+    # A copy of before the last epoch is fenced, and disturbs nobody.
+    epoch=$(node d 0 epoch)
+    start_copy early
+    wait_until 30 taken_over "$f/c/run"
+    [ ! -e /dev/ublkb5 ]
+    holds "$f/b" "$path"
+    put "$f/g" "$path"
+    [ "$(node d 0 epoch)" = "$epoch" ]
+    end_copy
+    [ ! -e /dev/ublkb5 ]
+    # One that is as new as the original takes its place.
+    copy_state late
+    start_copy late
+    wait_until 40 test -b /dev/ublkb5
+    holds "$f/g" /dev/ublkb5
+    put "$f/e" /dev/ublkb5
+    wait_until 20 node_is d 0 failed
+    taken_over "$DST_RUN_DIR"
+    (($(cat "$f/c/run/devices/d/nodes/0/epoch") > epoch))
+    failed_writes "$path"
+    # The original stays out, anew as well, and after the copy has gone.
+    kill -9 "$(cat "$DST_RUN_DIR/devices/d/pid")"
+    kill_daemon
+    start_daemon
+    wait_until 30 taken_over "$DST_RUN_DIR"
+    [ ! -e /dev/ublkb4 ]
+    at c remove-device d
+    wait_until 10 grep -qx 0 "$f/1/run/exports/one/held"
+    dstctl status d
+    [ ! -e /dev/ublkb4 ]
+    cmp -n $((1 << 20)) "$f/e" "$f/one"
+    dstctl remove-device d
+    at 1 remove-export one
+}
+
 # Each kind of address, several connections, and an export that has lost writes until an operator accepts it.
 test_addresses_and_connections() {
     host 1
