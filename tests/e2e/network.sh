@@ -720,6 +720,47 @@ test_copied_state() {
     at 1 remove-export one
 }
 
+# S-22: a server killed again while it gets what the last kill has lost.
+test_cuts_during_the_replay() {
+    host 1
+    start_daemon
+    # Each request takes half a second: a replay lasts.
+    export_of 1 one --cache write-back --node "delay:500,volatile:7,file:$f/one,size=16M"
+    local path i pid cuts=$(((kills + 3) / 4)) replayed=0
+    path=$(add d --node dst://10.70.1.2/one)
+    exec 7<>"$path"
+    fill() { # FIO-OPTION…
+        fio --name=fill --filename="$path" --direct=1 --rw=randwrite --bs=64k --size=4M --ioengine=io_uring \
+            --iodepth=32 --verify=crc32c --verify_state_save=0 --randseed=7 --invalidate=0 --output="$f/fill.out" "$@"
+    }
+    fill --do_verify=0
+    kill_server 1
+    for ((i = 0; i < cuts; i++)); do
+        wait_until 30 node_is d 0 "sending again"
+        pid=$(server_pid 1)
+        kill_server 1
+        wait_until 10 server_is_new 1 "$pid"
+    done
+    dd if="$path" of=/dev/null bs=64k count=1 iflag=direct status=none &
+    wait_until 30 node_is d 0 "sending again"
+    kill_server 1
+    wait "$!"
+    wait_until 60 node_is d 0 live
+    replayed=$(node d 0 replayed_bytes)
+    fill --verify_only=1
+    sync "$path"
+    # What the last flush said is in the file, whatever the cache loses now.
+    server_restarts d
+    fill --verify_only=1
+    exec 7<&-
+    echo "$replayed bytes sent again"
+    ((replayed > 4 << 20))
+    [ "$(cat "$DST_RUN_DIR/devices/d/errors")" = 0 ]
+    # Whoever looks at a disk this slow takes a while.
+    dstctl remove-device d --timeout 60
+    at 1 remove-export one
+}
+
 # Each kind of address, several connections, and an export that has lost writes until an operator accepts it.
 test_addresses_and_connections() {
     host 1
