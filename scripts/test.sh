@@ -197,7 +197,7 @@ if ! $quick; then
         add_line "$results/vm_test.log" || fail "vm_test.sh did not come to its end"
         # Errors that the tests make on purpose.
         allowed_dmesg='I/O error, dev (ublkb|dm-|ram|loop|sd)|Buffer I/O error|lost async page write'
-        allowed_dmesg+='|EXT4-fs (error|warning)|EXT4-fs \(ublkb.* I/O error|JBD2: I/O error .* ublkb'
+        allowed_dmesg+='|EXT4-fs (error|warning)|EXT4-fs \((ublkb|dm-).* I/O error|JBD2: I/O error .* ublkb'
         counts=(CYCLES=25 FIO_MIB=48 FS_MIB=64 REQUESTS=200000 KILLS=8)
         vm_timeout=2000
         if $long; then
@@ -206,7 +206,7 @@ if ! $quick; then
             vm_timeout=14400
         fi
         echo "counts: ${counts[*]}"
-        network_plain='whole|killed|silent|operators|two_clients|creation|write_back|chain|ghost|recorded'
+        network_plain='whole|killed|silent|operators|two_clients|creation|power_cuts_write_back|chain|ghost|recorded'
         # Both kernels at once: much of a suite is waiting.
         rm -f "$results"/*.log.status
         part "in the VM"

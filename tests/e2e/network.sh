@@ -720,6 +720,108 @@ test_copied_state() {
     at 1 remove-export one
 }
 
+start_write() { # FILE PATH
+    put "$1" "$2" &
+    writer=$!
+}
+
+# A disk under a file system whose writes can be made to fail: the page cache forgets what could not be written.
+disk_fails() { # NAME yes|no
+    local table
+    table="0 $((64 << 11)) linear $loop 0"
+    [ "$1" = no ] || table="0 $((64 << 11)) flakey $loop 0 0 3600 1 error_writes"
+    dmsetup suspend --nolockfs --noflush flaky
+    dmsetup load flaky --table "$table"
+    dmsetup resume flaky
+}
+# On the disk itself: what is only in the page cache cannot get there.
+is_durable() { # FILE STORED
+    disk_fails yes
+    dd if="$2" bs=1M count=1 iflag=direct status=none | cmp - "$1"
+    disk_fails no
+}
+failing_fsyncs() { # CACHE
+    modprobe -a loop dm-flakey
+    host 1
+    start_daemon
+    truncate -s 64M "$f/img"
+    local loop path i good=0
+    loop=$(losetup -f --show "$f/img")
+    dmsetup create flaky --table "0 $((64 << 11)) linear $loop 0"
+    mkfs.ext4 -q -O ^has_journal /dev/mapper/flaky
+    mkdir -p "$f/disk"
+    mount /dev/mapper/flaky "$f/disk"
+    # No block is to be allocated while the disk fails.
+    dd if=/dev/zero of="$f/disk/one" bs=1M count=16 conv=fsync status=none
+    export_of 1 one --cache "$1" --node "file:$f/disk/one,buffered"
+    path=$(add d --node dst://10.70.1.2/one)
+    exec 7<>"$path"
+    random_files a b c
+    put "$f/a" "$path"
+    is_durable "$f/a" "$f/disk/one"
+    # For a while only: a flush that says ok has waited for the disk.
+    for i in 1 2 3; do
+        random_files b
+        dd if="$f/b" of="$path" bs=1M oflag=direct conv=notrunc status=none || echo "round $i: a write failed"
+        disk_fails yes
+        start_write "$f/b" "$path"
+        sleep "0.$((3 * i))"
+        disk_fails no
+        if wait "$writer"; then
+            good=$((good + 1))
+            is_durable "$f/b" "$f/disk/one"
+        else
+            dstctl status d
+            at 1 clear-error one
+            dstctl clear-error d
+            wait_until 20 node_is d 0 live
+        fi
+    done
+    echo "$good of 3 flushes waited for the disk"
+    # For longer than a client tries.
+    disk_fails yes
+    (! put "$f/c" "$path")
+    disk_fails no
+    dstctl status d
+    at 1 status one
+    judge_failed_flush "$path"
+    put "$f/c" "$path"
+    is_durable "$f/c" "$f/disk/one"
+    exec 7<&-
+    dstctl remove-device d
+    at 1 remove-export one
+    umount "$f/disk"
+    wait_until 20 dmsetup remove flaky
+    losetup -d "$loop"
+}
+test_failing_fsyncs_write_back() {
+    judge_failed_flush() {
+        wait_until 20 node_is d 0 "lost unflushed writes"
+        # Neither the disk that is well again nor one half of the clearing makes a flush trustworthy.
+        (! put "$f/c" "$1")
+        dstctl clear-error d
+        sleep 1
+        (! put "$f/c" "$1")
+        at 1 clear-error one
+        (! put "$f/c" "$1")
+        dstctl clear-error d
+        wait_until 20 node_is d 0 live
+    }
+    failing_fsyncs write-back
+}
+test_failing_fsyncs_write_through() {
+    judge_failed_flush() {
+        [ "$(cat "$f/1/run/exports/one/nodes/0/state")" = poisoned ]
+        (! put "$f/c" "$1")
+        # The mark outlives the server.
+        server_restarts d
+        (! put "$f/c" "$1")
+        expect 2 "leave the index 5 out" at 1 clear-error one 5
+        at 1 clear-error one
+    }
+    failing_fsyncs write-through
+}
+
 # S-22: a server killed again while it gets what the last kill has lost.
 test_cuts_during_the_replay() {
     host 1
