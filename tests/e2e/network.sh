@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Network nodes on a real kernel: exports of servers in network namespaces of their own, devices over them, and what
 # happens to I/O when servers, daemons, targets and cables fail.
-# KILLS=N sets how often a server is killed under load, COPY_MIB=N how much is copied over three servers.
+# KILLS=N sets how often a server is killed under load, COPY_MIB=N how much is copied over three servers, STOP_S=N how
+# long one is stopped.
 set -u
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 f=$work/files
 kills=${KILLS:-8}
 copy_mib=${COPY_MIB:-48}
+stop_s=${STOP_S:-10}
 
 add() { dstctl add-device "$@"; }
 node() { cat "$DST_RUN_DIR/devices/$1/nodes/$2/$3"; }
@@ -277,7 +279,7 @@ test_server_stopped_for_a_while() {
     start_load "$path"
     sleep 1
     kill -STOP "$(server_pid 1)"
-    sleep 10
+    sleep "$stop_s"
     (! node_is d 0 live)
     kill -CONT "$(server_pid 1)"
     wait_until 30 node_is d 0 live
@@ -589,6 +591,317 @@ test_copy_over_three_servers() {
     e2fsck -fn "$path"
     [ "$(cat "$DST_RUN_DIR/devices/d/errors")" = 0 ]
     dstctl remove-device d
+}
+
+# put FILE PATH [MIB]: durably onto a disk, from a MiB on. holds FILE PATH [MIB]: it is still there.
+put() { dd if="$1" of="$2" bs=1M seek="${3:-0}" oflag=direct conv=notrunc,fsync status=none; }
+holds() { dd if="$2" bs=1M skip="${3:-0}" count=1 iflag=direct status=none | cmp - "$1"; }
+random_files() { # NAME…: of 1 MiB
+    local name
+    for name in "$@"; do
+        head -c 1M /dev/urandom >"$f/$name"
+    done
+}
+server_restarts() { # DEVICE: that of host 1
+    local pid
+    pid=$(server_pid 1)
+    kill_server 1
+    wait_until 10 server_is_new 1 "$pid"
+    wait_until 30 node_is "$1" 0 live
+}
+
+# renumber RECORD FROM TO: another machine would have given the device another number; the record's checksum is XXH64.
+renumber() {
+    perl -0777 -i -pe '
+        BEGIN {
+            @p = map { hex } qw(9E3779B185EBCA87 C2B2AE3D27D4EB4F 165667B19E3779F9 85EBCA77C2B2AE63 27D4EB2F165667C5);
+            sub rotl { ($_[0] << $_[1]) | ($_[0] >> (64 - $_[1])) }
+            sub add { use integer; $_[0] + $_[1] }
+            sub mul { use integer; $_[0] * $_[1] }
+            sub round { mul(rotl(add($_[0], mul($_[1], $p[1])), 31), $p[0]) }
+            sub xxh64 {
+                my ($text, $size) = ($_[0], length $_[0]);
+                my @v = (add($p[0], $p[1]), $p[1], 0, add(0, mul(-1, $p[0])));
+                for (; length $text >= 32; substr($text, 0, 32, "")) {
+                    my @word = unpack "Q<4", $text;
+                    $v[$_] = round($v[$_], $word[$_]) for 0 .. 3;
+                }
+                my $h = add(add(rotl($v[0], 1), rotl($v[1], 7)), add(rotl($v[2], 12), rotl($v[3], 18)));
+                $h = add(mul($h ^ round(0, $_), $p[0]), $p[3]) for @v;
+                $h = add($h, $size);
+                for (; length $text >= 8; substr($text, 0, 8, "")) {
+                    $h = add(mul(rotl($h ^ round(0, unpack "Q<", $text), 27), $p[0]), $p[3]);
+                }
+                if (length $text >= 4) {
+                    $h = add(mul(rotl($h ^ mul(unpack("L<", substr $text, 0, 4, ""), $p[0]), 23), $p[1]), $p[2]);
+                }
+                $h = mul(rotl($h ^ mul($_, $p[4]), 11), $p[0]) for unpack "C*", $text;
+                $h = mul($h ^ ($h >> 33), $p[1]);
+                $h = mul($h ^ ($h >> 29), $p[2]);
+                return $h ^ ($h >> 32);
+            }
+        }
+        s/("(?:ublk_)?id":)'"$2"'\b/${1}'"$3"'/g;
+        my $new = sub { sprintf "\"checksum\":\"xxh64:%016x\",\"body\":%s}", xxh64($_[0]), $_[0] };
+        s/"checksum":"xxh64:[0-9a-f]*","body":(.*)\}/$new->($1)/se;
+    ' "$1"
+}
+
+# A daemon with a copy of the state here, on another host, where the device has number 5.
+copy_state() { # KEPT
+    cp -a "$state" "$f/$1"
+    local record
+    for record in "$f/$1"/devices/d.json*; do
+        renumber "$record" 4 5
+    done
+}
+start_copy() { # KEPT
+    mkdir -p "$f/c"
+    nsenter --net=/run/netns/dst-1 dstd --run-dir "$f/c/run" --state-dir "$f/$1" --link-dir "$f/c/links" \
+        >>"$daemon_log" 2>&1 &
+    echo $! >"$f/c/dstd.pid"
+    wait_until 20 at c list
+}
+end_copy() {
+    local pid
+    pid=$(cat "$f/c/dstd.pid")
+    kill "$pid"
+    wait_until 20 gone "$pid"
+}
+taken_over() { dstctl --run-dir "$1" status d | grep -qi 'taken the export over'; }
+failed_writes() { # PATH
+    (! dd if=/dev/zero of="$1" bs=4k count=1 oflag=direct conv=notrunc status=none)
+}
+
+# S-02, S-03: a copy of a client (a cloned machine) and the original never both write.
+test_copied_state() {
+    host 1
+    start_daemon
+    export_of 1 one --node "file:$f/one,size=16M"
+    local path epoch
+    path=$(add d --node dst://10.70.1.2/one --id 4)
+    random_files a b e g
+    put "$f/a" "$path"
+    copy_state early
+    server_restarts d
+    put "$f/b" "$path"
+    # A copy of before the last epoch is fenced, and disturbs nobody.
+    epoch=$(node d 0 epoch)
+    start_copy early
+    wait_until 30 taken_over "$f/c/run"
+    [ ! -e /dev/ublkb5 ]
+    holds "$f/b" "$path"
+    put "$f/g" "$path"
+    [ "$(node d 0 epoch)" = "$epoch" ]
+    end_copy
+    [ ! -e /dev/ublkb5 ]
+    # One that is as new as the original takes its place.
+    copy_state late
+    start_copy late
+    wait_until 40 test -b /dev/ublkb5
+    holds "$f/g" /dev/ublkb5
+    put "$f/e" /dev/ublkb5
+    wait_until 20 node_is d 0 failed
+    taken_over "$DST_RUN_DIR"
+    (($(cat "$f/c/run/devices/d/nodes/0/epoch") > epoch))
+    failed_writes "$path"
+    # The original stays out, anew as well, and after the copy has gone.
+    kill -9 "$(cat "$DST_RUN_DIR/devices/d/pid")"
+    kill_daemon
+    start_daemon
+    wait_until 30 taken_over "$DST_RUN_DIR"
+    [ ! -e /dev/ublkb4 ]
+    at c remove-device d
+    wait_until 10 grep -qx 0 "$f/1/run/exports/one/held"
+    dstctl status d
+    [ ! -e /dev/ublkb4 ]
+    cmp -n $((1 << 20)) "$f/e" "$f/one"
+    dstctl remove-device d
+    at 1 remove-export one
+}
+
+start_write() { # FILE PATH
+    put "$1" "$2" &
+    writer=$!
+}
+
+# A disk under a file system whose writes can be made to fail: the page cache forgets what could not be written.
+disk_fails() { # NAME yes|no
+    local table
+    table="0 $((64 << 11)) linear $loop 0"
+    [ "$1" = no ] || table="0 $((64 << 11)) flakey $loop 0 0 3600 1 error_writes"
+    dmsetup suspend --nolockfs --noflush flaky
+    dmsetup load flaky --table "$table"
+    dmsetup resume flaky
+}
+# On the disk itself: what is only in the page cache cannot get there.
+is_durable() { # FILE STORED
+    disk_fails yes
+    dd if="$2" bs=1M count=1 iflag=direct status=none | cmp - "$1"
+    disk_fails no
+}
+failing_fsyncs() { # CACHE
+    modprobe -a loop dm-flakey
+    host 1
+    start_daemon
+    truncate -s 64M "$f/img"
+    local loop path i good=0
+    loop=$(losetup -f --show "$f/img")
+    dmsetup create flaky --table "0 $((64 << 11)) linear $loop 0"
+    mkfs.ext4 -q -O ^has_journal /dev/mapper/flaky
+    mkdir -p "$f/disk"
+    mount /dev/mapper/flaky "$f/disk"
+    # No block is to be allocated while the disk fails.
+    dd if=/dev/zero of="$f/disk/one" bs=1M count=16 conv=fsync status=none
+    export_of 1 one --cache "$1" --node "file:$f/disk/one,buffered"
+    path=$(add d --node dst://10.70.1.2/one)
+    exec 7<>"$path"
+    random_files a b c
+    put "$f/a" "$path"
+    is_durable "$f/a" "$f/disk/one"
+    # For a while only: a flush that says ok has waited for the disk.
+    for i in 1 2 3; do
+        random_files b
+        dd if="$f/b" of="$path" bs=1M oflag=direct conv=notrunc status=none || echo "round $i: a write failed"
+        disk_fails yes
+        start_write "$f/b" "$path"
+        sleep "0.$((3 * i))"
+        disk_fails no
+        if wait "$writer"; then
+            good=$((good + 1))
+            is_durable "$f/b" "$f/disk/one"
+        else
+            dstctl status d
+            at 1 clear-error one
+            dstctl clear-error d
+            wait_until 20 node_is d 0 live
+        fi
+    done
+    echo "$good of 3 flushes waited for the disk"
+    # For longer than a client tries.
+    disk_fails yes
+    (! put "$f/c" "$path")
+    disk_fails no
+    dstctl status d
+    at 1 status one
+    judge_failed_flush "$path"
+    put "$f/c" "$path"
+    is_durable "$f/c" "$f/disk/one"
+    exec 7<&-
+    dstctl remove-device d
+    at 1 remove-export one
+    umount "$f/disk"
+    wait_until 20 dmsetup remove flaky
+    losetup -d "$loop"
+}
+test_failing_fsyncs_write_back() {
+    judge_failed_flush() {
+        wait_until 20 node_is d 0 "lost unflushed writes"
+        # Neither the disk that is well again nor one half of the clearing makes a flush trustworthy.
+        (! put "$f/c" "$1")
+        dstctl clear-error d
+        sleep 1
+        (! put "$f/c" "$1")
+        at 1 clear-error one
+        (! put "$f/c" "$1")
+        dstctl clear-error d
+        wait_until 20 node_is d 0 live
+    }
+    failing_fsyncs write-back
+}
+test_failing_fsyncs_write_through() {
+    judge_failed_flush() {
+        [ "$(cat "$f/1/run/exports/one/nodes/0/state")" = poisoned ]
+        (! put "$f/c" "$1")
+        # The mark outlives the server.
+        server_restarts d
+        (! put "$f/c" "$1")
+        expect 2 "leave the index 5 out" at 1 clear-error one 5
+        at 1 clear-error one
+    }
+    failing_fsyncs write-through
+}
+
+# S-22: a server killed again while it gets what the last kill has lost.
+test_cuts_during_the_replay() {
+    host 1
+    start_daemon
+    # Each request takes half a second: a replay lasts.
+    export_of 1 one --cache write-back --node "delay:500,volatile:7,file:$f/one,size=16M"
+    local path i pid cuts=$(((kills + 3) / 4)) replayed=0
+    path=$(add d --node dst://10.70.1.2/one)
+    exec 7<>"$path"
+    fill() { # FIO-OPTION…
+        fio --name=fill --filename="$path" --direct=1 --rw=randwrite --bs=64k --size=4M --ioengine=io_uring \
+            --iodepth=32 --verify=crc32c --verify_state_save=0 --randseed=7 --invalidate=0 --output="$f/fill.out" "$@"
+    }
+    fill --do_verify=0
+    kill_server 1
+    for ((i = 0; i < cuts; i++)); do
+        wait_until 30 node_is d 0 "sending again"
+        pid=$(server_pid 1)
+        kill_server 1
+        wait_until 10 server_is_new 1 "$pid"
+    done
+    dd if="$path" of=/dev/null bs=64k count=1 iflag=direct status=none &
+    wait_until 30 node_is d 0 "sending again"
+    kill_server 1
+    wait "$!"
+    wait_until 60 node_is d 0 live
+    replayed=$(node d 0 replayed_bytes)
+    fill --verify_only=1
+    sync "$path"
+    # What the last flush said is in the file, whatever the cache loses now.
+    server_restarts d
+    fill --verify_only=1
+    exec 7<&-
+    echo "$replayed bytes sent again"
+    ((replayed > 4 << 20))
+    [ "$(cat "$DST_RUN_DIR/devices/d/errors")" = 0 ]
+    # Whoever looks at a disk this slow takes a while.
+    dstctl remove-device d --timeout 60
+    at 1 remove-export one
+}
+
+# Each kind of address, several connections, and an export that has lost writes until an operator accepts it.
+test_addresses_and_connections() {
+    host 1
+    start_daemon
+    ip address add fd70:1::1/64 dev dst1 nodad
+    ip -n dst-1 address add fd70:1::2/64 dev cable nodad
+    at 1 add-export six --node "file:$f/six,size=24M" --listen "[fd70:1::2]" --allow fd70:1::/64
+    [ "$(at 1 add-export u --node "file:$f/u,size=24M" --listen "unix:$f/socket")" = "dst+unix:$f/socket,export=u" ]
+    export_of 1 bad --cache write-back --node "error:flush@1-4,volatile:7,file:$f/bad,size=16M"
+    expect 6 "no such export" add x --node "dst://10.70.1.2/six" --timeout 2
+    local path
+    path=$(add d --node "dst://[fd70:1::2]/six,connections=3" "dst+unix:$f/socket,export=u,connections=2")
+    [ "$(cat "$f/1/run/exports/six/connections")" = 3 ]
+    [ "$(cat "$f/1/run/exports/u/connections")" = 2 ]
+    [ "$(node d 0 peer)" = "[fd70:1::2]:7003" ]
+    start_load "$path" --size=48M
+    sleep 2
+    server_restarts d
+    sleep 1
+    end_load d
+    node_is d 1 live
+    dstctl remove-device d
+    at 1 remove-export six
+    at 1 remove-export u
+    # Four flushes fail: the first and all of the client's own tries.
+    path=$(add d --node "file:$f/two,size=8M" dst://10.70.1.2/bad,connections=2)
+    random_files a
+    (! put "$f/a" "$path" 8)
+    wait_until 20 node_is d 1 "lost unflushed writes"
+    (! put "$f/a" "$path" 8)
+    expect 3 "no node 2" dstctl clear-error d 2
+    at 1 clear-error bad
+    dstctl clear-error d 1
+    wait_until 20 node_is d 1 live
+    put "$f/a" "$path" 8
+    kill_server 1
+    holds "$f/a" "$path" 8
+    dstctl remove-device d
+    at 1 remove-export bad
 }
 
 # What the target asked and what the disk got, judged by the rules of the simulated world.
