@@ -108,8 +108,8 @@ internal sealed class NodeLanes : IDisposable
     }
 
     /// <summary>
-    /// The checksums of a lane's log, by the places of its entries; each is written by the lane's thread beside the copy.
-    /// Queue thread, after <see cref="LogOf"/>.
+    /// The checksums of a lane's log, by the places of its entries; each is written by the lane's thread beside the
+    /// copy. Queue thread, after <see cref="LogOf"/>.
     /// </summary>
     /// <param name="lane">The lane.</param>
     public Span<LogSum> SumsOf(int lane) => _logSums[lane];

@@ -11,8 +11,8 @@ using Xunit;
 namespace Dst.Daemon.Tests.Fuzz;
 
 /// <summary>
-/// Any bytes in place of a record, or of a line between dstd and a process of its: taken or refused, with nothing thrown
-/// but what the reader expects, and what is taken is written and read back the same (D-01, D-21).
+/// Any bytes in place of a record, or of a line between dstd and a process of its: taken or refused, with nothing
+/// thrown but what the reader expects, and what is taken is written and read back the same (D-01, D-21).
 /// </summary>
 public sealed class RecordFuzzTests
 {
@@ -49,7 +49,8 @@ public sealed class RecordFuzzTests
 
             byte[] written = JsonSerializer.SerializeToUtf8Bytes(message, type);
             Assert.DoesNotContain((byte)'\n', written);
-            Assert.Equal(written, JsonSerializer.SerializeToUtf8Bytes(JsonSerializer.Deserialize(written, type)!, type));
+            T again = JsonSerializer.Deserialize(written, type)!;
+            Assert.Equal(written, JsonSerializer.SerializeToUtf8Bytes(again, type));
             return 1;
         }
         catch (JsonException)

@@ -101,7 +101,8 @@ public sealed class DamagedLogTests
         public void IsLost()
         {
             TestServer.Eventually(
-                () => Node.Status is { LostUnflushedWrites: true, Phase: ClientNodePhase.Live }, $"a loss: {Node.Status}");
+                () => Node.Status is { LostUnflushedWrites: true, Phase: ClientNodePhase.Live },
+                $"a loss: {Node.Status}");
             Assert.Equal("lost unflushed writes", Node.Status.State);
             Assert.Contains("checksum", Node.Status.LastError, StringComparison.Ordinal);
             Assert.Equal(DstStatus.IoError, Queue.Flush());

@@ -16,7 +16,8 @@ internal readonly record struct LogSum(ChecksumKind Kind, ulong Sum)
     public static LogSum Of(ChecksumKind kind, ReadOnlySpan<byte> table)
     {
         Span<byte> sum = stackalloc byte[sizeof(ulong)];
-        DataChecksum.WriteTable(ChecksumKind.Xxh3, table, sum[..DataChecksum.TableBytes(ChecksumKind.Xxh3, table.Length)]);
+        int bytes = DataChecksum.TableBytes(ChecksumKind.Xxh3, table.Length);
+        DataChecksum.WriteTable(ChecksumKind.Xxh3, table, sum[..bytes]);
         return new LogSum(kind, BitConverter.ToUInt64(sum));
     }
 
