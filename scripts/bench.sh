@@ -12,7 +12,7 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$repository"
 # shellcheck source=scripts/lib/packages.sh
 . scripts/lib/packages.sh
-kernel=7 rounds=3 machine=() counted= network= engine=
+kernel=7 rounds=3 machine=() counted='' network='' engine=''
 while [ $# -gt 0 ]; do
     case $1 in
         --kernel) kernel=${2:?bench.sh: --kernel needs 6.12 or 7}; shift ;;
