@@ -398,6 +398,7 @@ internal sealed class Batch(Func<ulong, Plan> plans, bool trace)
     private long _steps;
     private long _virtualUs;
     private long _requests;
+    private long _verified;
     private Stopwatch _watch = new();
     private long _saidMs;
     private string _span = "";
@@ -415,8 +416,9 @@ internal sealed class Batch(Func<ulong, Plan> plans, bool trace)
         {
             long ms = long.Max(1, _watch.ElapsedMilliseconds);
             string hours = (_virtualUs / 3_600_000_000.0).ToString("0.0", CultureInfo.InvariantCulture);
-            return $"seeds {_span}: {_runs - Failed.Count} passed, {Failed.Count} failed, {hours} virtual hours, "
-                + $"{_requests} requests, {_steps} steps in {ms / 1000} s, {_steps * 1000 / ms} steps/s";
+            return $"seeds {_span}: {_runs - Failed.Count} passed, {Failed.Count} failed, {_verified} read to the end, "
+                + $"{hours} virtual hours, {_requests} requests, {_steps} steps in {ms / 1000} s, "
+                + $"{_steps * 1000 / ms} steps/s";
         }
     }
 
@@ -472,6 +474,7 @@ internal sealed class Batch(Func<ulong, Plan> plans, bool trace)
         _steps += result.Steps;
         _virtualUs += result.VirtualUs;
         _requests += result.Requests;
+        _verified += result.Verified > 0 ? 1 : 0;
         Coverage.Add(result.Coverage);
         if (result.Violation is not null)
         {

@@ -18,9 +18,17 @@ namespace Dst.Simulation;
 /// <param name="VirtualUs">Virtual time.</param>
 /// <param name="TraceHash">Of everything that happened.</param>
 /// <param name="Requests">Requests answered.</param>
+/// <param name="Verified">Devices that flushed and read every block at the end.</param>
 /// <param name="Coverage">Pairs that were met.</param>
 internal sealed record RunResult(
-    ulong Seed, string? Violation, long Steps, long VirtualUs, ulong TraceHash, long Requests, Coverage Coverage);
+    ulong Seed,
+    string? Violation,
+    long Steps,
+    long VirtualUs,
+    ulong TraceHash,
+    long Requests,
+    int Verified,
+    Coverage Coverage);
 
 /// <summary>
 /// One run: servers, clients, network, faults until the horizon; then all is mended, everything must come to an end,
@@ -30,8 +38,10 @@ internal sealed class SimulationRun
 {
     private const long HealMs = 240_000;
     private const long StepsMax = 200_000_000;
+    private const int OperatorLooks = 4;
 
     private readonly List<Link> _links = [];
+    private int _verified;
 
     /// <summary>A run that has not begun.</summary>
     public SimulationRun(ulong seed, Plan plan)
@@ -120,6 +130,7 @@ internal sealed class SimulationRun
             World.NowUs,
             World.TraceHash,
             Requests,
+            _verified,
             World.Coverage);
     }
 
@@ -169,7 +180,12 @@ internal sealed class SimulationRun
     public void Finish()
     {
         Heal();
-        RunUntil(IsQuiet, HealMs);
+        for (int i = 0; i < OperatorLooks && !IsQuiet(); i++)
+        {
+            Attend();
+            RunUntil(IsQuiet, HealMs / OperatorLooks);
+        }
+
         World.IsEnding = true;
         foreach (Host host in Hosts)
         {
@@ -186,6 +202,38 @@ internal sealed class SimulationRun
             }
         }
     }
+
+    /// <summary>What operators do in the end: no hold stays with a device that is gone, and somebody has one.</summary>
+    private void Attend()
+    {
+        Host[] living = [.. Hosts.Where(host => !host.IsReader && host.Kernel is not null && !host.HasFailed)];
+        if (living.Length > 1 && Array.TrueForAll(living, IsShutOut))
+        {
+            // Each holds what the other needs.
+            living[^1].DropDevice();
+            living[^1].ForgetDevice();
+        }
+
+        foreach (SimServer server in Servers)
+        {
+            if (server.Record.Held && HolderOf(server) is null)
+            {
+                server.Live?.Ask(ServerOrder.Release);
+            }
+        }
+
+        if (living.Length == 0)
+        {
+            Hosts[0].DropDevice();
+            Hosts[0].ForgetDevice();
+            Hosts[0].AddDevice(takeOver: true);
+        }
+    }
+
+    /// <summary>The machine whose device holds the export; null when that device is no more.</summary>
+    private Host? HolderOf(SimServer server) => Array.Find(
+        Hosts,
+        host => host.Kernel is not null && !host.HasFailed && host.Device == server.Record.Holder.Uuid);
 
     private void RunAll()
     {
@@ -218,9 +266,14 @@ internal sealed class SimulationRun
         }
     }
 
-    /// <summary>Every device that can serve does.</summary>
+    /// <summary>Every device that can serve does, and one of a writer is among them.</summary>
     private bool IsQuiet()
     {
+        if (!Array.Exists(Hosts, host => !host.IsReader && IsServing(host)))
+        {
+            return false;
+        }
+
         foreach (Host host in Hosts)
         {
             if (host.Kernel is not null && !IsServing(host) && !IsShutOut(host))
@@ -264,8 +317,8 @@ internal sealed class SimulationRun
         return true;
     }
 
-    /// <summary>Fenced, or refused because another holds the export.</summary>
-    private static bool IsShutOut(Host host)
+    /// <summary>Fenced, or refused because a living device of another holds the export.</summary>
+    private bool IsShutOut(Host host)
     {
         if (host.HasFailed)
         {
@@ -279,7 +332,8 @@ internal sealed class SimulationRun
 
         foreach (NodeDriver node in target.Nodes)
         {
-            if (node.Node.LastRefusal == RefusalCode.Held && node.Node.Phase != ClientNodePhase.Live)
+            bool refused = node.Node.LastRefusal == RefusalCode.Held && node.Node.Phase != ClientNodePhase.Live;
+            if (refused && HolderOf(node.Server) is { } holder && holder != host)
             {
                 return true;
             }
@@ -379,6 +433,8 @@ internal sealed class SimulationRun
                 ended && kernel.LastStatus == DstStatus.Ok,
                 $"{host.Name}: block {block} cannot be read: {kernel.LastStatus}");
         }
+
+        _verified++;
     }
 
     private void OnProtocolError(string what)

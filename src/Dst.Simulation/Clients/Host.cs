@@ -55,6 +55,9 @@ internal sealed class Host : Actor
     /// <summary>It only reads.</summary>
     public bool IsReader { get; }
 
+    /// <summary>State directory: the id of its device.</summary>
+    public UInt128 Device => _device;
+
     /// <summary>Servers of the nodes, in their order.</summary>
     public SimServer[] Servers { get; }
 

@@ -33,6 +33,7 @@ internal sealed class NodeDriver : Actor
     private ulong _lastGranted;
     private ClientNodePhase _phase;
     private bool _lost;
+    private bool _isAccepted;
     private ServerNote _pendingNote;
 
     /// <summary>A node of a new life of a target.</summary>
@@ -97,7 +98,8 @@ internal sealed class NodeDriver : Actor
     /// <summary>Milliseconds of the machine's clock.</summary>
     public long NowMs => Target.Host.NowMs;
 
-    private SimServer Server => Target.Host.Servers[Index];
+    /// <summary>The server of its export.</summary>
+    public SimServer Server => Target.Host.Servers[Index];
 
     /// <summary>Begins.</summary>
     public void Start()
@@ -371,6 +373,7 @@ internal sealed class NodeDriver : Actor
             default:
                 if (Node.LostUnflushedWrites)
                 {
+                    _isAccepted = true;
                     Server.Disk.History.Accept(Target.Kernel.Id);
                 }
 
@@ -492,6 +495,9 @@ internal sealed class NodeDriver : Actor
             }
             else
             {
+                World.Check(_isAccepted, $"{Name} forgets a loss that no operator has accepted (S-23)");
+                _isAccepted = false;
+
                 // What was lost until the error was cleared is accepted with it.
                 Server.Disk.History.Accept(Target.Kernel.Id);
                 Writer.Replays = World.Plan.Cache == CacheMode.WriteBack;
