@@ -136,6 +136,9 @@ internal enum Mutation
 
     /// <summary>Damaged handshakes are believed (S-33).</summary>
     MessageChecksumIgnored,
+
+    /// <summary>What is in flight when a connection dies ends with an error (S-15).</summary>
+    ErrorOnReconnect,
 }
 
 /// <summary>Which variant runs. Set by the simulator alone, before a run; a property of the process.</summary>

@@ -27,6 +27,8 @@ internal sealed class Host : Actor
     private bool _takeOver;
     private bool _removing;
     private long _stateFailsUntilUs;
+    private long _errorBudgetUs = -1;
+    private long _lostUs = -1;
 
     /// <summary>A machine without a device.</summary>
     public Host(World world, string name, int number, SimServer[] servers, bool isReader)
@@ -74,7 +76,25 @@ internal sealed class Host : Actor
     public ExportFacts[] Known { get; private set; }
 
     /// <summary>Budgets of its nodes.</summary>
-    public RequestBudget Budget { get; set; }
+    public RequestBudget Budget
+    {
+        get;
+        set
+        {
+            _errorBudgetUs = field.EndsWithError ? World.NowUs : _errorBudgetUs;
+            field = value;
+        }
+    }
+
+    /// <summary>When a budget that ends requests with an error was last in force; -1 for never.</summary>
+    public long ErrorBudgetUs => Budget.EndsWithError ? World.NowUs : _errorBudgetUs;
+
+    /// <summary>When an operator failed what waits; -1 for never.</summary>
+    public long FailedUs { get; private set; } = -1;
+
+    /// <summary>When a node last said that unflushed writes are lost; -1 for never.</summary>
+    public long LostUs =>
+        Target?.Nodes.Any(node => node.Node.LostUnflushedWrites) == true ? World.NowUs : _lostUs;
 
     /// <summary>The device, while there is one.</summary>
     public Kernel? Kernel { get; private set; }
@@ -177,6 +197,7 @@ internal sealed class Host : Actor
     /// <summary>An operator's order to every node.</summary>
     public void Ask(NodeOrder order)
     {
+        OnOrder(order);
         if (Target is { Process.Alive: true })
         {
             foreach (NodeDriver node in Target.Nodes)
@@ -265,6 +286,16 @@ internal sealed class Host : Actor
             Post(1_000_000 + _chance.Wait(20_000_000), ClearError, node.Target.Kernel.Id);
         }
     }
+
+    /// <summary>An order has come to a node, perhaps long after it was given.</summary>
+    public void OnOrder(NodeOrder order)
+    {
+        FailedUs = order == NodeOrder.Fail ? World.NowUs : FailedUs;
+        _errorBudgetUs = order == NodeOrder.Budget && _errorBudgetUs >= 0 ? World.NowUs : _errorBudgetUs;
+    }
+
+    /// <summary>A node's status about lost writes has changed.</summary>
+    public void OnLostChanged() => _lostUs = World.NowUs;
 
     /// <summary>A node was fenced.</summary>
     public void OnFailed(NodeDriver node)

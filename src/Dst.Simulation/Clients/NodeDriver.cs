@@ -362,6 +362,7 @@ internal sealed class NodeDriver : Actor
     private void OnOperator(NodeOrder order)
     {
         Cover(32 + (int)order);
+        Target.Host.OnOrder(order);
         switch (order)
         {
             case NodeOrder.Suspend: Node.Suspend(); break;
@@ -488,6 +489,7 @@ internal sealed class NodeDriver : Actor
         if (Node.LostUnflushedWrites != _lost)
         {
             _lost = Node.LostUnflushedWrites;
+            Target.Host.OnLostChanged();
             World.Note($"{Name} unflushed writes are {(_lost ? "lost" : "no longer lost")}");
             if (_lost)
             {

@@ -60,6 +60,9 @@ internal sealed class SimDisk : Actor, IStableBlocks
     /// <summary>Writes fail until then.</summary>
     public long FullUntilUs { get; set; }
 
+    /// <summary>When a request failed last; -1 for never.</summary>
+    public long LastErrorUs { get; private set; } = -1;
+
     /// <summary>The next so many changes or reads fail.</summary>
     public int ErrorsLeft { get; set; }
 
@@ -273,6 +276,12 @@ internal sealed class SimDisk : Actor, IStableBlocks
         Array.Copy(_durable, _current, _durable.Length);
     }
 
+    private void Fail(DiskOp op, DstStatus status)
+    {
+        op.Status = status;
+        LastErrorUs = World.NowUs;
+    }
+
     private void TakeEffect(DiskOp op)
     {
         switch (op.Operation)
@@ -281,7 +290,7 @@ internal sealed class SimDisk : Actor, IStableBlocks
                 if (ErrorsLeft > 0)
                 {
                     ErrorsLeft--;
-                    op.Status = DstStatus.IoError;
+                    Fail(op, DstStatus.IoError);
                 }
 
                 for (int i = 0; i < op.Count; i++)
@@ -309,13 +318,13 @@ internal sealed class SimDisk : Actor, IStableBlocks
         int done = op.Count;
         if (FullUntilUs > World.NowUs)
         {
-            op.Status = DstStatus.NoSpace;
+            Fail(op, DstStatus.NoSpace);
             done = _chance.OneIn(2) ? 0 : _chance.Below(op.Count + 1);
         }
         else if (ErrorsLeft > 0)
         {
             ErrorsLeft--;
-            op.Status = DstStatus.IoError;
+            Fail(op, DstStatus.IoError);
             done = _chance.Below(op.Count + 1);
         }
 
@@ -375,7 +384,7 @@ internal sealed class SimDisk : Actor, IStableBlocks
         }
 
         FlushErrorsLeft--;
-        op.Status = DstStatus.IoError;
+        Fail(op, DstStatus.IoError);
         if (World.Plan.RevertsOnFailure)
         {
             Revert();

@@ -6,7 +6,7 @@ namespace Dst.Simulation.Engine;
 internal abstract class Actor(World world, SimProcess? process)
 {
     /// <summary>The world it lives in.</summary>
-    protected World World { get; } = world;
+    public World World { get; } = world;
 
     /// <summary>The process whose thread it is; null for the outer world, which never dies.</summary>
     public SimProcess? Process { get; } = process;

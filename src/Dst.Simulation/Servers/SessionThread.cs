@@ -168,6 +168,7 @@ internal sealed partial class SessionThread : Actor
     public void FlushHasFailed(SimEngine engine, DiskOp op)
     {
         IsPoisoned = true;
+        _machine.PoisonedUs = World.NowUs;
         _failed.Enqueue((engine, op));
         Post(StateDelayUs(), Marked);
     }

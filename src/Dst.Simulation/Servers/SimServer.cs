@@ -59,7 +59,18 @@ internal sealed class SimServer : Actor
     public HoldRecord Record;
 
     /// <summary>On its disk: a flush failed.</summary>
-    public bool PoisonMark { get; set; }
+    public bool PoisonMark
+    {
+        get;
+        set
+        {
+            field = value;
+            PoisonedUs = World.NowUs;
+        }
+    }
+
+    /// <summary>When that changed, or a flush failed, last; -1 for never.</summary>
+    public long PoisonedUs { get; set; } = -1;
 
     /// <summary>Highest epoch that any life sent in ATTACH_OK.</summary>
     public ulong GrantedMost { get; set; }

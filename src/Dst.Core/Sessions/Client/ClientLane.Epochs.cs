@@ -221,6 +221,10 @@ public sealed partial class ClientLane
             {
                 EndLeg(leg, state.GivenUpStatus);
             }
+            else if (Mutations.Has(Mutation.ErrorOnReconnect))
+            {
+                EndLeg(leg, DstStatus.IoError);
+            }
             else if (state.Again)
             {
                 state.Again = false;

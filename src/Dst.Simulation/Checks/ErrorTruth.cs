@@ -1,0 +1,57 @@
+using Dst.Core.Requests;
+using Dst.Core.Sessions.Client;
+using Dst.Simulation.Clients;
+using Dst.Simulation.Servers;
+
+namespace Dst.Simulation.Checks;
+
+/// <summary>
+/// Whether an error that reached the kernel has a cause: something that struck this device while the request waited
+/// (invariant 9, S-15).
+/// </summary>
+internal static class ErrorTruth
+{
+    /// <summary>A node's order reaches a lane that stands still no later than this.</summary>
+    private const long OrderUs = 130_000_000;
+
+    /// <summary>A failed flush counts from its answer on; its mark is on disk, or was in vain, no later than this.</summary>
+    private const long MarkUs = 5_000_000;
+
+    /// <summary>True when it has.</summary>
+    /// <param name="host">Whose device.</param>
+    /// <param name="request">The request.</param>
+    /// <param name="status">How it ended; not Ok.</param>
+    /// <param name="sinceUs">When the kernel gave it to the device.</param>
+    public static bool Explains(Host host, in Request request, DstStatus status, long sinceUs)
+    {
+        bool fenced = host.HasFailed || host.Target!.Nodes.Any(node => node.Node.Phase == ClientNodePhase.Failed);
+        switch (status)
+        {
+            case DstStatus.ReservationConflict:
+                return fenced;
+            case DstStatus.Offline:
+                return fenced || host.FailedUs + OrderUs >= sinceUs;
+            case DstStatus.LinkLost:
+            case DstStatus.TimedOut:
+                return fenced || host.ErrorBudgetUs + OrderUs >= sinceUs;
+            case DstStatus.ProtectionError:
+                return host.World.Plan.Has(Plans.Fault.BitFlip);
+            case DstStatus.NoSpace:
+                return host.Servers.Any(server => server.Disk.LastErrorUs >= sinceUs);
+            case DstStatus.IoError:
+                return host.Servers.Any(server => server.Disk.LastErrorUs >= sinceUs)
+                    || (AsksForDurability(host, in request) && host.Servers.Any(server => IsUnsafe(server, sinceUs)))
+                    || (AsksForDurability(host, in request) && host.LostUs >= sinceUs);
+            default:
+                return false;
+        }
+    }
+
+    private static bool IsUnsafe(SimServer server, long sinceUs) =>
+        server.PoisonMark || server.Live?.IsPoisoned == true || server.PoisonedUs + MarkUs >= sinceUs;
+
+    private static bool AsksForDurability(Host host, in Request request) =>
+        request.Operation == Operation.Flush
+        || (request.Flags & RequestFlags.Fua) != RequestFlags.None
+        || (request.IsChange && host.World.Plan.Cache == Dst.Core.Wire.CacheMode.WriteThrough);
+}
