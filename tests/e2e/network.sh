@@ -274,16 +274,20 @@ test_server_stopped_for_a_while() {
     host 1
     start_daemon
     export_of 1 one --node "file:$f/one,size=64M"
-    local path
+    local path limit=/proc/sys/kernel/hung_task_timeout_secs limit_s
     path=$(add d --node dst://10.70.1.2/one)
     start_load "$path"
     sleep 1
+    # Whoever waits for so long is not hung.
+    limit_s=$(cat "$limit")
+    echo $((limit_s + stop_s)) >"$limit"
     kill -STOP "$(server_pid 1)"
     sleep "$stop_s"
     (! node_is d 0 live)
     kill -CONT "$(server_pid 1)"
     wait_until 30 node_is d 0 live
     end_load d
+    echo "$limit_s" >"$limit"
     dstctl remove-device d
 }
 
