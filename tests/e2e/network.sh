@@ -274,16 +274,20 @@ test_server_stopped_for_a_while() {
     host 1
     start_daemon
     export_of 1 one --node "file:$f/one,size=64M"
-    local path
+    local path limit=/proc/sys/kernel/hung_task_timeout_secs limit_s
     path=$(add d --node dst://10.70.1.2/one)
     start_load "$path"
     sleep 1
+    # Whoever waits for so long is not hung.
+    limit_s=$(cat "$limit")
+    echo $((limit_s + stop_s)) >"$limit"
     kill -STOP "$(server_pid 1)"
     sleep "$stop_s"
     (! node_is d 0 live)
     kill -CONT "$(server_pid 1)"
     wait_until 30 node_is d 0 live
     end_load d
+    echo "$limit_s" >"$limit"
     dstctl remove-device d
 }
 
@@ -720,9 +724,87 @@ test_copied_state() {
     at 1 remove-export one
 }
 
+# Host 1 without daemon and server; back again with the state it has then.
+host_dies() {
+    local pid
+    pid=$(cat "$f/1/dstd.pid")
+    kill -9 "$pid"
+    wait_until 10 gone "$pid"
+    kill_server 1
+}
+writer_waits() { # WORDS: as long as the export is what these say
+    wait_until 40 node_is d 0 refused
+    dstctl status d | grep -F "$1"
+    still_waits 1
+}
 start_write() { # FILE PATH
     put "$1" "$2" &
     writer=$!
+}
+
+# S-07: what an export became while its client was away gets nothing of it, and the right one gets all.
+test_exports_that_became_others() {
+    host 1
+    start_daemon
+    # So that the server lives on without the other.
+    export_of 1 side --node zero:16M
+    export_of 1 one --node "file:$f/one,size=16M"
+    local path
+    path=$(add d --node dst://10.70.1.2/one)
+    random_files a b c e g
+    put "$f/a" "$path"
+    put "$f/e" "$path" 15
+    # Another machine at the address, with an export of that name.
+    host_dies
+    mv "$f/1/state" "$f/true"
+    start_write "$f/b" "$path"
+    start_host_daemon 1
+    export_of 1 one --node "file:$f/other,size=16M"
+    export_of 1 side --node zero:16M
+    writer_waits "it is another export than before"
+    [ "$(cat "$f/1/run/exports/one/held")" = 0 ]
+    cmp -n $((16 << 20)) "$f/other" /dev/zero
+    at 1 remove-export one
+    wait_until 40 grep -q 'no such export' "$DST_RUN_DIR/devices/d/nodes/0/reason"
+    host_dies
+    # The right one, but its file is too short.
+    rm -rf "$f/1/state"
+    cp -a "$f/true" "$f/1/state"
+    cp "$f/one" "$f/whole"
+    truncate -s 8M "$f/one"
+    start_host_daemon 1
+    writer_waits "the server has no such export"
+    at 1 status one | grep 'has shrunk'
+    cmp -n $((8 << 20)) "$f/one" "$f/whole"
+    dd if="$f/whole" of="$f/one" bs=1M skip=8 seek=8 conv=notrunc status=none
+    wait "$writer"
+    holds "$f/b" "$path"
+    holds "$f/e" "$path" 15
+    # Removed and made anew from the same file, while the cable is cut.
+    ip link set dst1 down
+    start_write "$f/c" "$path"
+    rm -rf "$f/true"
+    cp -a "$f/1/state" "$f/true"
+    at 1 remove-export one --force
+    cp "$f/one" "$f/whole"
+    export_of 1 one --node "file:$f/one"
+    ip link set dst1 up
+    writer_waits "it is another export than before"
+    cmp "$f/one" "$f/whole"
+    host_dies
+    rm -rf "$f/1/state"
+    mv "$f/true" "$f/1/state"
+    start_host_daemon 1
+    wait "$writer"
+    wait_until 10 node_is d 0 live
+    holds "$f/c" "$path"
+    holds "$f/e" "$path" 15
+    put "$f/g" "$path"
+    [ "$(cat "$DST_RUN_DIR/devices/d/errors")" = 0 ]
+    dstctl remove-device d
+    at 1 remove-export one
+    at 1 remove-export side
+    cmp -n $((1 << 20)) "$f/g" "$f/one"
 }
 
 # A disk under a file system whose writes can be made to fail: the page cache forgets what could not be written.
