@@ -35,6 +35,12 @@ internal enum Mutation
     /// <summary>ATTACH is granted whatever epoch it replaces (S-02).</summary>
     ReplacesIgnored,
 
+    /// <summary>A held export is granted to whoever names no epoch (S-04).</summary>
+    TakeOverIgnored,
+
+    /// <summary>The device of the holder is not compared with the one that attaches (S-04).</summary>
+    HolderNotCompared,
+
     /// <summary>Another incarnation finds the table of the one before (S-10).</summary>
     TableKeptForSuccessor,
 

@@ -123,6 +123,16 @@ internal static class Scenarios
             WriteBack,
             TakenOver),
         new(
+            "second-client",
+            "a second device comes without take-over and without an epoch: it waits until the first has left (S-04)",
+            WriteBack,
+            SecondClient),
+        new(
+            "taken-over-before-first-use",
+            "a client is taken over, the new holder cannot begin, the old one attaches again and stays out (S-04)",
+            WriteBack,
+            TakenOverBeforeFirstUse),
+        new(
             "death-with-disk-writes",
             "a server dies, its writes are still with the disk when its successor starts (S-09)",
             WriteThrough,
@@ -352,6 +362,35 @@ internal static class Scenarios
         bed.Until("it has left", () => bed.Other.Kernel is null || bed.Other.Kernel != second);
         bed.Other.DropDevice();
         bed.Until("the first client is fenced", () => bed.Client.HasFailed);
+    }
+
+    private static void SecondClient(Bed bed)
+    {
+        bed.Do(Operation.Write, 8, 8);
+        ulong epoch = bed.Node.Epoch;
+        bed.Other.AddDevice();
+        ClientNode second = bed.Other.Target!.Nodes[0].Node;
+        bed.Until("the second is refused", () => second.LastRefusal == RefusalCode.Held);
+        bed.For(15_000);
+        World.Check(bed.Node.Epoch == epoch && bed.Node.Phase == ClientNodePhase.Live, "the holder was disturbed");
+        World.Check(bed.Do(Operation.Flush, 0, 0) == DstStatus.Ok, "the holder's FLUSH fails");
+        bed.Client.Ask(NodeOrder.Leave);
+        bed.Until("the second holds", () => second.Phase == ClientNodePhase.Live);
+        bed.Client.DropDevice();
+    }
+
+    private static void TakenOverBeforeFirstUse(Bed bed)
+    {
+        bed.Do(Operation.Write, 8, 8);
+        ulong before = bed.Server.GrantedMost;
+        bed.Other.FailState(30_000_000);
+        bed.Other.AddDevice(takeOver: true);
+        bed.Until("the other client is granted", () => bed.Server.Record.Granted > before && bed.Node.Epoch == 0);
+        bed.Until("the first is refused", () => bed.Node.LastRefusal == RefusalCode.Held);
+        bed.Until("the first is fenced", () => bed.Client.HasFailed);
+        World.Check(
+            bed.Other.Target!.Nodes[0].Node.Phase == ClientNodePhase.Live,
+            "the first is fenced before the other has begun");
     }
 
     private static void DeathWithDiskWrites(Bed bed)
