@@ -123,15 +123,15 @@ internal static class Scenarios
             WriteBack,
             TakenOver),
         new(
-            "second-client",
-            "a second device comes without take-over and without an epoch: it waits until the first has left (S-04)",
-            WriteBack,
-            SecondClient),
-        new(
             "taken-over-before-first-use",
             "a client is taken over, the new holder cannot begin, the old one attaches again and stays out (S-04)",
             WriteBack,
             TakenOverBeforeFirstUse),
+        new(
+            "second-client",
+            "a second device comes without take-over and without an epoch: it waits until the first has left (S-04)",
+            WriteBack,
+            SecondClient),
         new(
             "death-with-disk-writes",
             "a server dies, its writes are still with the disk when its successor starts (S-09)",

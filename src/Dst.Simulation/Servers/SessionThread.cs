@@ -91,6 +91,8 @@ internal sealed partial class SessionThread : Actor
         if (Find(evicted) is { } oldest)
         {
             Close(oldest, RefusalCode.TooMany);
+            Session.ConnectionLost(evicted, NowMs);
+            Drain();
         }
     }
 
