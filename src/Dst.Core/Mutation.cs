@@ -56,6 +56,15 @@ internal enum Mutation
     /// <summary>The boot id stays when the disk behind has lost writes (S-23).</summary>
     BootIdKept,
 
+    /// <summary>A read-only session may change blocks (S-04).</summary>
+    ReaderMayWrite,
+
+    /// <summary>A read of a read-only session goes to another place (S-04).</summary>
+    ReaderReadsElsewhere,
+
+    /// <summary>A FLUSH of a read-only session takes the poison away (S-24).</summary>
+    ReaderClearsPoison,
+
     /// <summary>A connection's data credits leak (S-31).</summary>
     CreditLeak,
 

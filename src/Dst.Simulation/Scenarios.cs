@@ -133,6 +133,11 @@ internal static class Scenarios
             WriteBack,
             SecondClient),
         new(
+            "reader-tries-all",
+            "a reader sends a change and, when a flush has failed, a FLUSH: neither does anything (S-04, S-24)",
+            WithReader,
+            ReaderTriesAll),
+        new(
             "death-with-disk-writes",
             "a server dies, its writes are still with the disk when its successor starts (S-09)",
             WriteThrough,
@@ -244,6 +249,14 @@ internal static class Scenarios
     {
         Plan plan = WriteBack();
         plan.Connections = 2;
+        return plan;
+    }
+
+    private static Plan WithReader()
+    {
+        Plan plan = WriteBack();
+        plan.Reader = true;
+        plan.BareReader = true;
         return plan;
     }
 
@@ -391,6 +404,35 @@ internal static class Scenarios
         World.Check(
             bed.Other.Target!.Nodes[0].Node.Phase == ClientNodePhase.Live,
             "the first is fenced before the other has begun");
+    }
+
+    private static void ReaderTriesAll(Bed bed)
+    {
+        Kernel reader = bed.Run.Hosts[2].Kernel!;
+        bed.Do(Operation.Write, 8, 8);
+        Ask(Operation.Read, DstStatus.Ok);
+        Ask(Operation.Write, DstStatus.ReadOnly);
+        Ask(Operation.Discard, DstStatus.ReadOnly);
+        Ask(Operation.Flush, DstStatus.Ok);
+        Ask(Operation.WriteZeroes, DstStatus.ReadOnly);
+
+        // The writer is away, so that nobody replays.
+        bed.Client.Target!.Process.PausedUntilUs = bed.Run.World.NowUs + 60_000_000;
+        bed.Server.Disk.FlushErrorsLeft = 1;
+        Ask(Operation.Flush, DstStatus.IoError);
+        World.Check(bed.Server.PoisonMark, "a failed flush left no mark");
+        Ask(Operation.Flush, DstStatus.IoError);
+        World.Check(bed.Server.PoisonMark, "a reader has taken the mark away");
+        Ask(Operation.Read, DstStatus.Ok);
+
+        void Ask(Operation operation, DstStatus expected)
+        {
+            bed.Run.World.Advance();
+            int count = operation == Operation.Flush ? 0 : 8;
+            World.Check(reader.TrySubmit(0, operation, 8, count, fua: false), "no tag is free");
+            bed.Until("the reader is answered", () => reader.InFlight == 0);
+            World.Check(reader.LastStatus == expected, $"a reader's {operation} ends with {reader.LastStatus}");
+        }
     }
 
     private static void DeathWithDiskWrites(Bed bed)
