@@ -35,6 +35,12 @@ internal enum Mutation
     /// <summary>ATTACH is granted whatever epoch it replaces (S-02).</summary>
     ReplacesIgnored,
 
+    /// <summary>A held export is granted to whoever names no epoch (S-04).</summary>
+    TakeOverIgnored,
+
+    /// <summary>The device of the holder is not compared with the one that attaches (S-04).</summary>
+    HolderNotCompared,
+
     /// <summary>Another incarnation finds the table of the one before (S-10).</summary>
     TableKeptForSuccessor,
 
@@ -49,6 +55,15 @@ internal enum Mutation
 
     /// <summary>The boot id stays when the disk behind has lost writes (S-23).</summary>
     BootIdKept,
+
+    /// <summary>A read-only session may change blocks (S-04).</summary>
+    ReaderMayWrite,
+
+    /// <summary>A read of a read-only session goes to another place (S-04).</summary>
+    ReaderReadsElsewhere,
+
+    /// <summary>A FLUSH of a read-only session takes the poison away (S-24).</summary>
+    ReaderClearsPoison,
 
     /// <summary>A connection's data credits leak (S-31).</summary>
     CreditLeak,

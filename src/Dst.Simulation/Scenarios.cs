@@ -123,6 +123,21 @@ internal static class Scenarios
             WriteBack,
             TakenOver),
         new(
+            "taken-over-before-first-use",
+            "a client is taken over, the new holder cannot begin, the old one attaches again and stays out (S-04)",
+            WriteBack,
+            TakenOverBeforeFirstUse),
+        new(
+            "second-client",
+            "a second device comes without take-over and without an epoch: it waits until the first has left (S-04)",
+            WriteBack,
+            SecondClient),
+        new(
+            "reader-tries-all",
+            "a reader sends a change and, when a flush has failed, a FLUSH: neither does anything (S-04, S-24)",
+            WithReader,
+            ReaderTriesAll),
+        new(
             "death-with-disk-writes",
             "a server dies, its writes are still with the disk when its successor starts (S-09)",
             WriteThrough,
@@ -234,6 +249,14 @@ internal static class Scenarios
     {
         Plan plan = WriteBack();
         plan.Connections = 2;
+        return plan;
+    }
+
+    private static Plan WithReader()
+    {
+        Plan plan = WriteBack();
+        plan.Reader = true;
+        plan.BareReader = true;
         return plan;
     }
 
@@ -352,6 +375,64 @@ internal static class Scenarios
         bed.Until("it has left", () => bed.Other.Kernel is null || bed.Other.Kernel != second);
         bed.Other.DropDevice();
         bed.Until("the first client is fenced", () => bed.Client.HasFailed);
+    }
+
+    private static void SecondClient(Bed bed)
+    {
+        bed.Do(Operation.Write, 8, 8);
+        ulong epoch = bed.Node.Epoch;
+        bed.Other.AddDevice();
+        ClientNode second = bed.Other.Target!.Nodes[0].Node;
+        bed.Until("the second is refused", () => second.LastRefusal == RefusalCode.Held);
+        bed.For(15_000);
+        World.Check(bed.Node.Epoch == epoch && bed.Node.Phase == ClientNodePhase.Live, "the holder was disturbed");
+        World.Check(bed.Do(Operation.Flush, 0, 0) == DstStatus.Ok, "the holder's FLUSH fails");
+        bed.Client.Ask(NodeOrder.Leave);
+        bed.Until("the second holds", () => second.Phase == ClientNodePhase.Live);
+        bed.Client.DropDevice();
+    }
+
+    private static void TakenOverBeforeFirstUse(Bed bed)
+    {
+        bed.Do(Operation.Write, 8, 8);
+        ulong before = bed.Server.GrantedMost;
+        bed.Other.FailState(30_000_000);
+        bed.Other.AddDevice(takeOver: true);
+        bed.Until("the other client is granted", () => bed.Server.Record.Granted > before && bed.Node.Epoch == 0);
+        bed.Until("the first is refused", () => bed.Node.LastRefusal == RefusalCode.Held);
+        bed.Until("the first is fenced", () => bed.Client.HasFailed);
+        World.Check(
+            bed.Other.Target!.Nodes[0].Node.Phase == ClientNodePhase.Live,
+            "the first is fenced before the other has begun");
+    }
+
+    private static void ReaderTriesAll(Bed bed)
+    {
+        Kernel reader = bed.Run.Hosts[2].Kernel!;
+        bed.Do(Operation.Write, 8, 8);
+        Ask(Operation.Read, DstStatus.Ok);
+        Ask(Operation.Write, DstStatus.ReadOnly);
+        Ask(Operation.Discard, DstStatus.ReadOnly);
+        Ask(Operation.Flush, DstStatus.Ok);
+        Ask(Operation.WriteZeroes, DstStatus.ReadOnly);
+
+        // The writer is away, so that nobody replays.
+        bed.Client.Target!.Process.PausedUntilUs = bed.Run.World.NowUs + 60_000_000;
+        bed.Server.Disk.FlushErrorsLeft = 1;
+        Ask(Operation.Flush, DstStatus.IoError);
+        World.Check(bed.Server.PoisonMark, "a failed flush left no mark");
+        Ask(Operation.Flush, DstStatus.IoError);
+        World.Check(bed.Server.PoisonMark, "a reader has taken the mark away");
+        Ask(Operation.Read, DstStatus.Ok);
+
+        void Ask(Operation operation, DstStatus expected)
+        {
+            bed.Run.World.Advance();
+            int count = operation == Operation.Flush ? 0 : 8;
+            World.Check(reader.TrySubmit(0, operation, 8, count, fua: false), "no tag is free");
+            bed.Until("the reader is answered", () => reader.InFlight == 0);
+            World.Check(reader.LastStatus == expected, $"a reader's {operation} ends with {reader.LastStatus}");
+        }
     }
 
     private static void DeathWithDiskWrites(Bed bed)

@@ -94,6 +94,9 @@ internal static class Variants
             case Mutation.BufferBackEarly or Mutation.GivenUpOnLiveEpoch or Mutation.LogEmptiedByBudget:
                 plan.With(Fault.FailPending, 2_000);
                 break;
+            case Mutation.ReaderReadsElsewhere:
+                plan.Reader = true;
+                break;
             default:
                 break;
         }

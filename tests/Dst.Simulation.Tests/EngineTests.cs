@@ -120,6 +120,39 @@ public sealed class EngineTests
         history.OnFlushOk(1, Step(world));
     }
 
+    [Fact]
+    public void AReaderSeesNothingOlderThanWhatIsCovered()
+    {
+        (World world, BlockHistory history, Writer writer) = Make();
+        history.End(0, Write(world, history, writer, 1), good: true, durable: false, writer);
+        Step(world);
+        history.OnLoss(readable: true);
+        history.CheckRead(0, 0, Step(world), lenient: true);
+        history.CheckRead(0, 1, Step(world), lenient: true);
+        Assert.Throws<ViolationException>(() => history.CheckRead(0, 2, Step(world), lenient: true));
+        long early = Step(world);
+        history.OldestRead = () => early;
+        Step(world);
+
+        // The disk has nothing of it, but the answer says that it is covered.
+        Assert.Throws<ViolationException>(() => history.OnFlushOk(1, Step(world)));
+        history.CheckRead(0, 0, early, lenient: true);
+        Assert.Throws<ViolationException>(() => history.CheckRead(0, 0, Step(world), lenient: true));
+    }
+
+    [Fact]
+    public void WithoutALossAReaderSeesWhatWasAnswered()
+    {
+        (World world, BlockHistory history, Writer writer) = Make();
+        history.End(0, Write(world, history, writer, 1), good: true, durable: false, writer);
+        history.CheckRead(0, 1, Step(world), lenient: true);
+        Assert.Throws<ViolationException>(() => history.CheckRead(0, 0, Step(world), lenient: true));
+        Step(world);
+        Write(world, history, writer, 2);
+        history.CheckRead(0, 2, Step(world), lenient: false);
+        history.CheckRead(0, 1, Step(world), lenient: true);
+    }
+
     private static (World World, BlockHistory History, Writer Writer) Make()
     {
         World world = new(1, new Plan());

@@ -50,8 +50,13 @@ public struct HoldRecord : IEquatable<HoldRecord>
     public readonly RefusalCode Check(DeviceId device, ulong replaces, bool takeOver)
     {
         bool isNewest = replaces != 0 && (replaces == Used || Mutations.Has(Mutation.ReplacesIgnored));
-        if (Held && Holder != device)
+        if (Held && Holder != device && !Mutations.Has(Mutation.HolderNotCompared))
         {
+            if (replaces == 0 && Mutations.Has(Mutation.TakeOverIgnored))
+            {
+                return RefusalCode.None;
+            }
+
             if (isNewest || (takeOver && replaces == 0 && Used == 0))
             {
                 return takeOver ? RefusalCode.None : RefusalCode.Held;

@@ -139,7 +139,9 @@ public sealed class ServerLane
             flags |= RequestFlags.Fua;
         }
 
-        return new Request(header.Operation, flags, (long)header.OffsetBytes, (long)header.LengthBytes);
+        bool elsewhere = _readOnly && Mutations.Has(Mutation.ReaderReadsElsewhere);
+        long offset = elsewhere ? (long)(_geometry.SizeBytes - header.LengthBytes) : (long)header.OffsetBytes;
+        return new Request(header.Operation, flags, offset, (long)header.LengthBytes);
     }
 
     /// <summary>
@@ -391,10 +393,12 @@ public sealed class ServerLane
         {
             bool replayed = (header.Flags & FrameFlags.Replayed) != FrameFlags.None;
             bool helps = replayed && !_readOnly && _gate.ReplayMayHelp;
+            helps |= _readOnly && Mutations.Has(Mutation.ReaderClearsPoison);
             return _gate.IsPoisoned && !helps ? DstStatus.IoError : DstStatus.Ok;
         }
 
-        if (IsChange(header.Operation) && (_readOnly || Has(ExportCapabilities.ReadOnly)))
+        bool mayChange = !_readOnly || Mutations.Has(Mutation.ReaderMayWrite);
+        if (IsChange(header.Operation) && (!mayChange || Has(ExportCapabilities.ReadOnly)))
         {
             return DstStatus.ReadOnly;
         }

@@ -153,7 +153,12 @@ internal sealed class Kernel : Actor
         InFlight--;
         Done++;
         LastStatus = status;
-        _host.OnStatus(in tag.Request, status, World.NowUs - tag.SinceUs);
+        bool isRefusal = _host.IsReader && tag.Request.IsChange && status == DstStatus.ReadOnly;
+        if (!isRefusal)
+        {
+            _host.OnStatus(in tag.Request, status, World.NowUs - tag.SinceUs);
+        }
+
         switch (tag.Request.Operation)
         {
             case Operation.Read when status == DstStatus.Ok:
@@ -163,6 +168,9 @@ internal sealed class Kernel : Actor
                 break;
             case Operation.Flush:
                 EndFlush(queue, in tag, status);
+                break;
+            case var change when _host.IsReader:
+                World.Check(status != DstStatus.Ok, $"{target.Name} only reads, and its {change} ended well (C-12)");
                 break;
             default:
                 EndChange(in tag, target, status);
@@ -180,7 +188,7 @@ internal sealed class Kernel : Actor
             return false;
         }
 
-        if (operation is not (Operation.Read or Operation.Flush) && IsFull(block, count))
+        if (operation is not (Operation.Read or Operation.Flush) && !_host.IsReader && IsFull(block, count))
         {
             return TrySubmit(queue, Operation.Flush, 0, 0, fua: false);
         }
@@ -248,7 +256,11 @@ internal sealed class Kernel : Actor
         int block = hot ? hotSpot + _chance.Below(8) : _chance.Below(TotalBlocks);
         block = int.Min(block, TotalBlocks - count);
         bool fua = _chance.Below(1000) < _plan.FuaShare;
-        if (_host.IsReader || kind < _plan.ReadShare)
+        if (_host.IsReader)
+        {
+            InventForReader(queue, kind, block, count, fua);
+        }
+        else if (kind < _plan.ReadShare)
         {
             TrySubmit(queue, Operation.Read, block, count, fua: false);
         }
@@ -275,6 +287,41 @@ internal sealed class Kernel : Actor
                 TrySubmit(queue, Operation.Write, rest, limit, fua);
             }
         }
+    }
+
+    /// <summary>A reader tries what it may not, one change at a time: nothing orders them for it.</summary>
+    private void InventForReader(int queue, int kind, int block, int count, bool fua)
+    {
+        if (kind < _plan.FlushShare)
+        {
+            Flush(queue);
+            return;
+        }
+
+        Operation operation = (kind % 16) switch
+        {
+            0 => Operation.Write,
+            1 => Operation.WriteZeroes,
+            2 => Operation.Discard,
+            _ => Operation.Read,
+        };
+        if (operation == Operation.Read || !HasChange())
+        {
+            TrySubmit(queue, operation, block, count, fua && operation != Operation.Discard);
+        }
+    }
+
+    private bool HasChange()
+    {
+        foreach (ref readonly Tag tag in _tags.AsSpan())
+        {
+            if (tag.InUse && tag.Request.IsChange)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private void StartFlush(int queue)
@@ -326,7 +373,10 @@ internal sealed class Kernel : Actor
                 MemoryMarshal.Cast<byte, ulong>(data).Fill(value);
             }
 
-            node.Disk.History.Begin(at, value, operation == Operation.Discard, _host.WriterOf(node.Index));
+            if (!_host.IsReader)
+            {
+                node.Disk.History.Begin(at, value, operation == Operation.Discard, _host.WriterOf(node.Index));
+            }
         }
     }
 

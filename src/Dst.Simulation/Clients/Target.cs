@@ -44,7 +44,8 @@ internal sealed class Target
         _queues = new QueueDriver[plan.Queues];
         for (int i = 0; i < _queues.Length; i++)
         {
-            TransactionTable table = new(Map, ledger, i, plan.Depth, host.IsReader);
+            bool refuses = host.IsReader && !plan.BareReader;
+            TransactionTable table = new(Map, ledger, i, plan.Depth, refuses);
             _queues[i] = new QueueDriver(world, this, i, table);
         }
     }

@@ -136,7 +136,7 @@ internal sealed class FaultInjector : Actor
                 Clone();
                 break;
             case Fault.TakeOver:
-                TakeOver();
+                TakeOver(chance);
                 break;
             case Fault.Remove:
                 host.Remove();
@@ -194,14 +194,15 @@ internal sealed class FaultInjector : Actor
         }
     }
 
-    private void TakeOver()
+    /// <summary>A second device comes, now and then without an operator's word: it has to wait (S-04).</summary>
+    private void TakeOver(Chance chance)
     {
         Host to = _hosts[1].Kernel is null || _hosts[1].HasFailed ? _hosts[1] : _hosts[0];
         if (!to.IsReader && (to.Kernel is null || to.HasFailed))
         {
             to.DropDevice();
             to.ForgetDevice();
-            to.AddDevice(takeOver: true);
+            to.AddDevice(takeOver: !chance.OneIn(4));
         }
     }
 

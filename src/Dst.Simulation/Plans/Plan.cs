@@ -89,6 +89,9 @@ internal sealed class Plan
     /// <summary>A second host only reads the first node.</summary>
     public bool Reader { get; set; }
 
+    /// <summary>The reader's target refuses no change by itself: it goes on to the server.</summary>
+    public bool BareReader { get; set; }
+
     /// <summary>Mean microseconds on the wire.</summary>
     public long LatencyUs { get; set; } = 200;
 
@@ -153,6 +156,7 @@ internal sealed class Plan
         plan.HotShare = chance.Below(900);
         plan.Budget = DrawBudget(chance);
         DrawFaults(plan, chance);
+        plan.BareReader = chance.OneIn(2);
         return plan;
     }
 
@@ -242,6 +246,7 @@ internal sealed class Plan
             case nameof(TearBlocks): TearBlocks = number == 1 ? 1 : 8; break;
             case nameof(RevertsOnFailure): RevertsOnFailure = number != 0; break;
             case nameof(Reader): Reader = number != 0; break;
+            case nameof(BareReader): BareReader = number != 0; break;
             default: return false;
         }
 

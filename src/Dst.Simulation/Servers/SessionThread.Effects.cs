@@ -94,6 +94,7 @@ internal sealed partial class SessionThread
         {
             case SessionEffectKind.PersistHold:
                 _persisting = Session.PendingHold;
+                CheckRecord(in _persisting);
                 Post(StateDelayUs(), Persisted, _machine.StateWorks() ? 1 : 0);
                 return;
             case SessionEffectKind.Stopped:
@@ -138,8 +139,9 @@ internal sealed partial class SessionThread
                 break;
             case SessionEffectKind.Begun:
                 World.Check(
-                    _machine.Record.Used >= peer.Machine.Epoch,
+                    _known.Used >= peer.Machine.Epoch,
                     $"{Name} answers BEGIN of epoch {peer.Machine.Epoch} before that is on disk");
+                _machine.BegunMost = peer.Machine.Epoch;
                 SendPlain(peer, FrameKind.BeginOk, peer.Machine.Epoch, 0);
                 peer.Machine.OnBegun();
                 HandOver(peer);
@@ -162,10 +164,12 @@ internal sealed partial class SessionThread
         {
             World.Check(epoch > _machine.GrantedMost, $"{Name}: epoch {epoch} is granted after {_machine.GrantedMost}");
             World.Check(
-                _machine.Record.Granted >= epoch && _machine.Record.Held,
+                _known.Granted >= epoch && _known.Held,
                 $"{Name}: epoch {epoch} is granted before it is on disk");
+            World.Check(
+                _known.Holder == peer.Machine.AttachRequest.Device,
+                $"{Name}: epoch {epoch} was written for another device than {peer.Name}");
             _machine.GrantedMost = epoch;
-            CheckSwap(in peer.Machine.AttachRequest, epoch);
             _machine.Granted?.Invoke(_machine, epoch);
             Disk.NewestGrant = epoch;
             Disk.History.OnGrant(peer.Machine.AttachRequest.Incarnation);
@@ -184,20 +188,6 @@ internal sealed partial class SessionThread
         {
             HandOver(peer);
         }
-    }
-
-    /// <summary>The compare-and-swap of S-02, told once more in other words.</summary>
-    private void CheckSwap(in AttachMessage attach, ulong epoch)
-    {
-        ulong used = _machine.Record.Used;
-        _machine.GrantedTo.TryGetValue(attach.Replaces, out DeviceId grantedTo);
-        bool newest = attach.Replaces != 0 && attach.Replaces == used;
-        bool since = attach.Replaces > used && grantedTo == attach.Device;
-        bool first = attach.Replaces == 0;
-        World.Check(
-            newest || since || first,
-            $"{Name} grants epoch {epoch} to a client that replaces {attach.Replaces}, but {used} is in use");
-        _machine.GrantedTo[epoch] = attach.Device;
     }
 
     private void HandOver(Peer peer)

@@ -35,7 +35,10 @@ internal sealed partial class SessionThread : Actor
     private readonly CreditBudget _budget;
     private SimEngine[] _engines = [];
     private SimEngine? _armed;
+    private HoldRecord _known;
+    private HoldStory _story = HoldStory.New;
     private HoldRecord _persisting;
+    private HoldStory _nextStory = HoldStory.New;
     private ulong _bootId;
     private int _peerIds;
     private bool _flushing;
@@ -88,6 +91,8 @@ internal sealed partial class SessionThread : Actor
         if (Find(evicted) is { } oldest)
         {
             Close(oldest, RefusalCode.TooMany);
+            Session.ConnectionLost(evicted, NowMs);
+            Drain();
         }
     }
 
@@ -301,6 +306,8 @@ internal sealed partial class SessionThread : Actor
         }
 
         IsListening = true;
+        _known = _machine.Record;
+        _story = _machine.Story;
         IsPoisoned = _machine.PoisonMark;
         Plan plan = World.Plan;
         uint request = (uint)(plan.RequestBlocks * Plan.BlockBytes);
@@ -528,23 +535,51 @@ internal sealed partial class SessionThread : Actor
         CoverSession(durable ? 6 : 7);
         if (durable)
         {
-            CheckRecord(in _machine.Record, in _persisting);
-            _machine.Record = _persisting;
+            _machine.MayDropHold &= _persisting.Held;
+            _machine.Record = _known = _persisting;
+            _machine.Story = _story = _nextStory;
         }
 
         Session.HoldPersisted(durable, NowMs);
     }
 
-    /// <summary>Epochs only grow, and a hold ends only by whoever may end it (invariant 5, S-03, S-04).</summary>
-    private void CheckRecord(in HoldRecord before, in HoldRecord after)
+    /// <summary>
+    /// What is to be written follows from what the server has on disk: epochs only grow, whoever gets one may have it,
+    /// and a hold ends only by whoever may end it (invariant 5, S-02 to S-04).
+    /// </summary>
+    private void CheckRecord(in HoldRecord record)
     {
+        _nextStory = _story.Then(in _known, in record);
         World.Check(
-            after.Granted >= before.Granted && after.Used >= before.Used && after.Used <= after.Granted,
-            $"{Name}: epochs go back, {before.Granted}/{before.Used} to {after.Granted}/{after.Used}");
-        World.Check(
-            !before.Held || after.Held || _machine.MayDropHold,
+            !_known.Held || record.Held || _machine.MayDropHold,
             $"{Name}: the hold ends though nobody ended it");
-        _machine.MayDropHold &= after.Held;
+        if (_nextStory != _story && _nextStory.What == HoldEvent.Granted)
+        {
+            AttachMessage attach = AttachOf(in record);
+            string? against = _story.Against(in attach);
+            World.Check(
+                against is null,
+                $"{Name} grants epoch {record.Granted} to {record.HolderName}, replacing {attach.Replaces}: {against}");
+            World.Check(
+                attach.Replaces == 0 || attach.Replaces >= _machine.BegunMost,
+                $"{Name} lets epoch {attach.Replaces} be replaced, but a client has begun {_machine.BegunMost}");
+        }
+    }
+
+    /// <summary>The ATTACH that a grant is written for.</summary>
+    private AttachMessage AttachOf(in HoldRecord record)
+    {
+        foreach (Peer peer in _list)
+        {
+            ref readonly AttachMessage attach = ref peer.Machine.AttachRequest;
+            bool attaches = peer.Machine.State == ServerState.Attaching && attach.Access == AccessKind.ReadWrite;
+            if (attaches && attach.Device == record.Holder && attach.Incarnation == record.Incarnation)
+            {
+                return attach;
+            }
+        }
+
+        throw new ViolationException($"{Name}: epoch {record.Granted} is granted to a device that did not attach");
     }
 
     private void OnTick()

@@ -320,6 +320,9 @@ internal sealed class SimEngine : Actor, IDiskOwner
 
         // Of FLUSH requests the lane lets only those through that follow a replay.
         op.MayRunPoisoned = op.Operation == Operation.Flush && _server.Session.Gate.IsPoisoned;
+        World.Check(
+            !op.MayRunPoisoned || peer.Machine.AttachRequest.Access == AccessKind.ReadWrite,
+            $"{_name}: a FLUSH of {peer.Name}, which only reads, may take the poison away (S-24)");
         _toDisk.Enqueue(op);
 
         // The way from the check to the disk is an event of its own.

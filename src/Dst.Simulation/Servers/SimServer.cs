@@ -58,6 +58,9 @@ internal sealed class SimServer : Actor
     /// <summary>On its disk: the hold.</summary>
     public HoldRecord Record;
 
+    /// <summary>How the hold on its disk came about.</summary>
+    public HoldStory Story { get; set; } = HoldStory.New;
+
     /// <summary>On its disk: a flush failed.</summary>
     public bool PoisonMark
     {
@@ -75,8 +78,8 @@ internal sealed class SimServer : Actor
     /// <summary>Highest epoch that any life sent in ATTACH_OK.</summary>
     public ulong GrantedMost { get; set; }
 
-    /// <summary>To whom each epoch was granted.</summary>
-    public Dictionary<ulong, DeviceId> GrantedTo { get; } = [];
+    /// <summary>Highest epoch that any life sent in BEGIN_OK.</summary>
+    public ulong BegunMost { get; set; }
 
     /// <summary>An operator ended the hold, or a client gave it back: it may go.</summary>
     public bool MayDropHold { get; set; }
