@@ -39,6 +39,7 @@ internal sealed partial class SessionThread : Actor
     private HoldStory _story = HoldStory.New;
     private HoldRecord _persisting;
     private HoldStory _nextStory = HoldStory.New;
+    private bool _isPersisting;
     private ulong _bootId;
     private int _peerIds;
     private bool _flushing;
@@ -202,6 +203,8 @@ internal sealed partial class SessionThread : Actor
     public void Kill(bool power)
     {
         Process.Alive = false;
+        LeaveWrites();
+
         foreach (Peer peer in _list)
         {
             if (peer.Home == PeerHome.Gone)
@@ -532,14 +535,41 @@ internal sealed partial class SessionThread : Actor
     private void OnPersisted(bool durable)
     {
         CoverSession(durable ? 6 : 7);
+        _isPersisting = false;
         if (durable)
         {
             _machine.MayDropHold &= _persisting.Held;
-            _machine.Record = _known = _persisting;
-            _machine.Story = _story = _nextStory;
+            _known = _persisting;
+            _story = _nextStory;
+        }
+
+        if (durable || _machine.HasFailedWriteEffect())
+        {
+            LeaveRecord();
         }
 
         Session.HoldPersisted(durable, NowMs);
+    }
+
+    /// <summary>What was being written when the process died is there or not.</summary>
+    private void LeaveWrites()
+    {
+        if (_isPersisting && _machine.HasFailedWriteEffect())
+        {
+            LeaveRecord();
+        }
+
+        bool marks = _failed.Count > 0 || _clearing.Count > 0;
+        if (marks && _machine.HasFailedWriteEffect())
+        {
+            _machine.PoisonMark = _failed.Count > 0;
+        }
+    }
+
+    private void LeaveRecord()
+    {
+        _machine.Record = _persisting;
+        _machine.Story = _nextStory;
     }
 
     /// <summary>
