@@ -14,7 +14,7 @@ internal static class ErrorTruth
     /// <summary>A node's order reaches a lane that stands still no later than this.</summary>
     private const long OrderUs = 130_000_000;
 
-    /// <summary>A failed flush counts from its answer on; its mark is on disk, or was in vain, no later than this.</summary>
+    /// <summary>A failed flush counts from its answer on; its mark is on disk or in vain no later than this.</summary>
     private const long MarkUs = 5_000_000;
 
     /// <summary>True when it has.</summary>

@@ -220,6 +220,11 @@ internal sealed class Host : Actor
     /// <summary>True when a note written now becomes durable.</summary>
     public bool StateWorks() => World.NowUs >= _stateFailsUntilUs;
 
+    /// <summary>
+    /// Whether a note that could not be written is there all the same: only its folder was not synced.
+    /// </summary>
+    public bool HasFailedWriteEffect() => _chance.OneIn(2);
+
     /// <summary>Microseconds until a note is durable.</summary>
     public long StateDelayUs() => 100 + _chance.Wait(2_000);
 

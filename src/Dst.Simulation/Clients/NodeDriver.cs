@@ -31,6 +31,9 @@ internal sealed class NodeDriver : Actor
     private readonly byte[] _body = new byte[WireLimits.ControlFrameMaxBytes];
     private readonly Chance _chance;
     private ulong _lastGranted;
+    private ulong _lastNoted;
+    private bool _notesEpoch;
+    private bool _notesServer;
     private ClientNodePhase _phase;
     private bool _lost;
     private bool _isAccepted;
@@ -176,6 +179,16 @@ internal sealed class NodeDriver : Actor
     public void Kill(bool power)
     {
         Writer.Replays = false;
+        if (_notesEpoch && Target.Host.HasFailedWriteEffect())
+        {
+            Target.Host.Epochs[Index] = _lastGranted;
+        }
+
+        if (_notesServer && Target.Host.HasFailedWriteEffect())
+        {
+            Target.Host.Notes[Index] = _pendingNote;
+        }
+
         for (int i = 0; i < _wires.Length; i++)
         {
             _wires[i].Kill(power);
@@ -338,12 +351,14 @@ internal sealed class NodeDriver : Actor
 
     private void OnEpochNoted(ulong epoch, bool durable)
     {
-        if (durable)
+        _notesEpoch = false;
+        World.Check(
+            epoch > Target.Host.Epochs[Index],
+            $"{Name}: epoch {epoch} noted after {Target.Host.Epochs[Index]}");
+        _lastNoted = durable ? epoch : _lastNoted;
+        if (durable || Target.Host.HasFailedWriteEffect())
         {
-            World.Check(
-                epoch > Target.Host.Epochs[Index] || epoch > _lastGranted,
-                $"{Name}: epoch {epoch} noted after {Target.Host.Epochs[Index]}");
-            Target.Host.Epochs[Index] = ulong.Max(epoch, Target.Host.Epochs[Index]);
+            Target.Host.Epochs[Index] = epoch;
         }
 
         Node.OnEpochNoted(durable, NowMs);
@@ -351,7 +366,8 @@ internal sealed class NodeDriver : Actor
 
     private void OnServerNoted(bool written)
     {
-        if (written)
+        _notesServer = false;
+        if (written || Target.Host.HasFailedWriteEffect())
         {
             Target.Host.Notes[Index] = _pendingNote;
         }
@@ -428,7 +444,7 @@ internal sealed class NodeDriver : Actor
                 break;
             case NodeEffectKind.Serve:
                 World.Check(
-                    Target.Host.IsReader || Target.Host.Epochs[Index] >= effect.Epoch,
+                    Target.Host.IsReader || _lastNoted >= effect.Epoch,
                     $"{Name} sends requests of epoch {effect.Epoch} before it is noted durably");
                 _wires[wire].Epoch = effect.Epoch;
                 _wires[wire].Checksum = effect.Checksum;
@@ -454,10 +470,12 @@ internal sealed class NodeDriver : Actor
                 break;
             case NodeEffectKind.NoteEpoch:
                 _lastGranted = effect.Epoch;
+                _notesEpoch = true;
                 Post(Target.Host.StateDelayUs(), EpochNoted, (long)effect.Epoch, Target.Host.StateWorks() ? 1 : 0);
                 break;
             default:
                 _pendingNote = effect.Note;
+                _notesServer = true;
                 Post(Target.Host.StateDelayUs(), ServerNoted, 0, Target.Host.StateWorks() ? 1 : 0);
                 break;
         }

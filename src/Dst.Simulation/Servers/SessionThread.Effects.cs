@@ -12,6 +12,7 @@ internal sealed partial class SessionThread
     {
         if (!_machine.StateWorks())
         {
+            _machine.PoisonMark |= _machine.HasFailedWriteEffect();
             Post(500_000, Marked);
             return;
         }
@@ -28,6 +29,10 @@ internal sealed partial class SessionThread
         if (durable)
         {
             LiftPoison();
+        }
+        else if (_machine.HasFailedWriteEffect())
+        {
+            _machine.PoisonMark = false;
         }
 
         engine.PostPoisonCleared(op, durable);
@@ -95,6 +100,7 @@ internal sealed partial class SessionThread
             case SessionEffectKind.PersistHold:
                 _persisting = Session.PendingHold;
                 CheckRecord(in _persisting);
+                _isPersisting = true;
                 Post(StateDelayUs(), Persisted, _machine.StateWorks() ? 1 : 0);
                 return;
             case SessionEffectKind.Stopped:

@@ -39,6 +39,7 @@ internal sealed partial class SessionThread : Actor
     private HoldStory _story = HoldStory.New;
     private HoldRecord _persisting;
     private HoldStory _nextStory = HoldStory.New;
+    private bool _isPersisting;
     private ulong _bootId;
     private int _peerIds;
     private bool _flushing;
@@ -203,6 +204,8 @@ internal sealed partial class SessionThread : Actor
     public void Kill(bool power)
     {
         Process.Alive = false;
+        LeaveWrites();
+
         foreach (Peer peer in _list)
         {
             if (peer.Home == PeerHome.Gone)
@@ -528,58 +531,6 @@ internal sealed partial class SessionThread : Actor
 
                 break;
         }
-    }
-
-    private void OnPersisted(bool durable)
-    {
-        CoverSession(durable ? 6 : 7);
-        if (durable)
-        {
-            _machine.MayDropHold &= _persisting.Held;
-            _machine.Record = _known = _persisting;
-            _machine.Story = _story = _nextStory;
-        }
-
-        Session.HoldPersisted(durable, NowMs);
-    }
-
-    /// <summary>
-    /// What is to be written follows from what the server has on disk: epochs only grow, whoever gets one may have it,
-    /// and a hold ends only by whoever may end it (invariant 5, S-02 to S-04).
-    /// </summary>
-    private void CheckRecord(in HoldRecord record)
-    {
-        _nextStory = _story.Then(in _known, in record);
-        World.Check(
-            !_known.Held || record.Held || _machine.MayDropHold,
-            $"{Name}: the hold ends though nobody ended it");
-        if (_nextStory != _story && _nextStory.What == HoldEvent.Granted)
-        {
-            AttachMessage attach = AttachOf(in record);
-            string? against = _story.Against(in attach);
-            World.Check(
-                against is null,
-                $"{Name} grants epoch {record.Granted} to {record.HolderName}, replacing {attach.Replaces}: {against}");
-            World.Check(
-                attach.Replaces == 0 || attach.Replaces >= _machine.BegunMost,
-                $"{Name} lets epoch {attach.Replaces} be replaced, but a client has begun {_machine.BegunMost}");
-        }
-    }
-
-    /// <summary>The ATTACH that a grant is written for.</summary>
-    private AttachMessage AttachOf(in HoldRecord record)
-    {
-        foreach (Peer peer in _list)
-        {
-            ref readonly AttachMessage attach = ref peer.Machine.AttachRequest;
-            bool attaches = peer.Machine.State == ServerState.Attaching && attach.Access == AccessKind.ReadWrite;
-            if (attaches && attach.Device == record.Holder && attach.Incarnation == record.Incarnation)
-            {
-                return attach;
-            }
-        }
-
-        throw new ViolationException($"{Name}: epoch {record.Granted} is granted to a device that did not attach");
     }
 
     private void OnTick()

@@ -139,6 +139,12 @@ internal sealed class SimServer : Actor
     /// <summary>True when a record written now becomes durable.</summary>
     public bool StateWorks() => World.NowUs >= _stateFailsUntilUs;
 
+    /// <summary>
+    /// Whether a write that failed, or whose process died meanwhile, has taken effect all the same: its name was in
+    /// place and only the folder was not synced.
+    /// </summary>
+    public bool HasFailedWriteEffect() => Chance.OneIn(2);
+
     /// <summary>Kills the process, with its machine or without; it comes back.</summary>
     public void Crash(bool power)
     {
