@@ -1,5 +1,6 @@
 using Dst.Core;
 using Dst.Core.Requests;
+using Dst.Core.Sessions;
 using Dst.Core.Sessions.Client;
 using Dst.Core.Wire;
 using Dst.Simulation.Checks;
@@ -39,6 +40,9 @@ internal sealed class SimulationRun
     private const long HealMs = 240_000;
     private const long StepsMax = 200_000_000;
     private const int OperatorLooks = 4;
+
+    /// <summary>Both sides notice within this that a connection is gone.</summary>
+    private const long NoticeMs = 15_000;
 
     private readonly List<Link> _links = [];
     private int _verified;
@@ -180,19 +184,14 @@ internal sealed class SimulationRun
     public void Finish()
     {
         Heal();
-        for (int i = 0; i < OperatorLooks && !IsQuiet(); i++)
-        {
-            Attend();
-            RunUntil(IsQuiet, HealMs / OperatorLooks);
-        }
-
+        Settle(IsQuiet);
         World.IsEnding = true;
         foreach (Host host in Hosts)
         {
             host.Kernel?.IsBusy = false;
         }
 
-        bool quiet = RunUntil(() => IsQuiet() && !HasRequests(), HealMs);
+        bool quiet = Settle(() => IsQuiet() && !HasRequests());
         World.Check(quiet, $"{HealMs / 1000} s after the last fault not everything has come to an end: {Describe()}");
         foreach (Host host in Hosts)
         {
@@ -201,10 +200,69 @@ internal sealed class SimulationRun
                 Verify(host);
             }
         }
+
+        RunFor(NoticeMs);
+        foreach (SimServer server in Servers)
+        {
+            CheckBudgets(server);
+        }
+    }
+
+    /// <summary>
+    /// What is granted is granted to a session that lives, and no connection stays that nobody has (invariant 7).
+    /// </summary>
+    private void CheckBudgets(SimServer server)
+    {
+        if (server.Live is not { IsListening: true } live || !IsQuiet())
+        {
+            return;
+        }
+
+        long granted = 0;
+        int connections = 0;
+        foreach (Host host in Hosts)
+        {
+            foreach (NodeDriver node in host.Target is { Process.Alive: true } target ? target.Nodes : [])
+            {
+                CreditGrant credits = node.Node.Export.Credits;
+                bool lives = node.Node.Phase == ClientNodePhase.Live;
+                granted += node.Server == server && lives ? (long)credits.Connections * credits.PayloadBytes : 0;
+
+                // Who waits for the holder to leave asks from time to time.
+                connections += node.Server != server ? 0 : lives ? credits.Connections : 1;
+            }
+        }
+
+        World.Check(
+            live.UsedCreditBytes == granted,
+            $"{server.Name}: {live.UsedCreditBytes} bytes are granted, sessions that live have {granted}");
+        World.Check(
+            live.PeerCount <= connections,
+            $"{server.Name}: {live.PeerCount} connections, clients have {connections}");
+    }
+
+    /// <summary>Runs until something holds, and operators look in between.</summary>
+    private bool Settle(Func<bool> holds)
+    {
+        for (int i = 0; i < OperatorLooks; i++)
+        {
+            if (!holds())
+            {
+                Attend(again: i > 0);
+            }
+
+            if (RunUntil(holds, HealMs / OperatorLooks))
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     /// <summary>What operators do in the end: no hold stays with a device that is gone, and somebody has one.</summary>
-    private void Attend()
+    /// <param name="again">It was not enough the last time.</param>
+    private void Attend(bool again)
     {
         Host[] living = [.. Hosts.Where(host => !host.IsReader && host.Kernel is not null && !host.HasFailed)];
         if (living.Length > 1 && Array.TrueForAll(living, IsShutOut))
@@ -216,7 +274,9 @@ internal sealed class SimulationRun
 
         foreach (SimServer server in Servers)
         {
-            if (server.Record.Held && HolderOf(server) is null)
+            // Of a state directory that was copied, all copies may be older than the hold.
+            bool isStale = again && !Array.Exists(Hosts, host => host.Holds(server));
+            if (RecordOf(server).Held && (isStale || HolderOf(server) is null))
             {
                 server.Live?.Ask(ServerOrder.Release);
             }
@@ -233,7 +293,11 @@ internal sealed class SimulationRun
     /// <summary>The machine whose device holds the export; null when that device is no more.</summary>
     private Host? HolderOf(SimServer server) => Array.Find(
         Hosts,
-        host => host.Kernel is not null && !host.HasFailed && host.Device == server.Record.Holder.Uuid);
+        host => host.Kernel is not null && !host.HasFailed && host.Device == RecordOf(server).Holder.Uuid);
+
+    /// <summary>What a living server goes by, which its disk may be ahead of.</summary>
+    private static HoldRecord RecordOf(SimServer server) =>
+        server.Live is { IsListening: true } live ? live.Session.Record : server.Record;
 
     private void RunAll()
     {

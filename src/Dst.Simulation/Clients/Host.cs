@@ -120,6 +120,11 @@ internal sealed class Host : Actor
     /// <summary>A peer broke the protocol.</summary>
     public Action<string>? ProtocolCheck { get; set; }
 
+    /// <summary>True when its device writes to the export of a server now.</summary>
+    public bool Holds(SimServer server) =>
+        !IsReader && Target is { Process.Alive: true } target
+        && target.Nodes.Any(node => node.Server == server && node.Node.Phase == ClientNodePhase.Live);
+
     /// <summary>Makes a device and starts its target.</summary>
     public void AddDevice(bool takeOver = false)
     {

@@ -73,7 +73,10 @@ internal sealed class Peer : IEndpoint
     public int BodySlot { get; set; } = -1;
 
     /// <summary>It closes once all is sent.</summary>
-    public bool Closing { get; set; }
+    public bool Closing { get; private set; }
+
+    /// <summary>When it closes by force: nobody takes what it has to say.</summary>
+    public long ClosesAtMs { get; private set; }
 
     /// <summary>The session was told of its end.</summary>
     public bool EndTold { get; set; }
@@ -133,6 +136,7 @@ internal sealed class Peer : IEndpoint
     public void CloseSoon()
     {
         Closing = true;
+        ClosesAtMs = _server.NowMs + WireLimits.SendStallMs;
         Pump();
     }
 

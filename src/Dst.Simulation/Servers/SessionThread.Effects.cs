@@ -113,6 +113,11 @@ internal sealed partial class SessionThread
                 break;
         }
 
+        if (effect.Kind == SessionEffectKind.Close)
+        {
+            NoteRefusal(effect.Connection);
+        }
+
         if (Find(effect.Connection) is { } peer)
         {
             Do(peer, in effect);

@@ -70,19 +70,25 @@ internal sealed partial class SessionThread
         }
     }
 
+    /// <summary>An ATTACH that is not refused is the attempt from now on; it goes on without its connection.</summary>
+    private void NoteAttempt(Peer peer)
+    {
+        if (peer.Machine.AttachRequest.Access == AccessKind.ReadWrite)
+        {
+            _attemptBefore = _attempt;
+            _attempt = peer.Machine.AttachRequest;
+            _attemptPeer = peer.Id;
+        }
+    }
+
+    private void NoteRefusal(int peer) => _attempt = peer == _attemptPeer ? _attemptBefore : _attempt;
+
     /// <summary>The ATTACH that a grant is written for.</summary>
     private AttachMessage AttachOf(in HoldRecord record)
     {
-        foreach (Peer peer in _list)
-        {
-            ref readonly AttachMessage attach = ref peer.Machine.AttachRequest;
-            bool attaches = peer.Machine.State == ServerState.Attaching && attach.Access == AccessKind.ReadWrite;
-            if (attaches && attach.Device == record.Holder && attach.Incarnation == record.Incarnation)
-            {
-                return attach;
-            }
-        }
-
-        throw new ViolationException($"{Name}: epoch {record.Granted} is granted to a device that did not attach");
+        World.Check(
+            _attempt.Device == record.Holder && _attempt.Incarnation == record.Incarnation,
+            $"{Name}: epoch {record.Granted} is granted to a device that did not attach");
+        return _attempt;
     }
 }

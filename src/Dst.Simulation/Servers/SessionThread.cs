@@ -39,6 +39,9 @@ internal sealed partial class SessionThread : Actor
     private HoldStory _story = HoldStory.New;
     private HoldRecord _persisting;
     private HoldStory _nextStory = HoldStory.New;
+    private AttachMessage _attempt;
+    private AttachMessage _attemptBefore;
+    private int _attemptPeer;
     private bool _isPersisting;
     private ulong _bootId;
     private int _peerIds;
@@ -457,6 +460,7 @@ internal sealed partial class SessionThread : Actor
                     + $"{(peer.Machine.AttachRequest.TakeOver ? " takes over" : "")}; {Describe(Session.Record)}");
                 UInt128 token = _machine.Chance.Next128();
                 Session.Attach(peer.Id, in peer.Machine.AttachRequest, new WireText(peer.Name), token, NowMs);
+                NoteAttempt(peer);
                 break;
             case ConnectionAction.Join:
                 CoverSession(1);
@@ -542,6 +546,10 @@ internal sealed partial class SessionThread : Actor
             {
                 ConnectionVerdict verdict = peer.Machine.Tick(NowMs);
                 Follow(peer, in verdict);
+            }
+            else if (peer.Closing && NowMs >= peer.ClosesAtMs)
+            {
+                peer.Close();
             }
 
             if (_list.Count == 0)
