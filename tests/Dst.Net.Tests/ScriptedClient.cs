@@ -272,13 +272,7 @@ internal sealed class ScriptedClient : IDisposable
         return status;
     }
 
-    public void Send(ReadOnlySpan<byte> bytes)
-    {
-        while (bytes.Length > 0)
-        {
-            bytes = bytes[_socket.Send(bytes)..];
-        }
-    }
+    public void Send(ReadOnlySpan<byte> bytes) => _socket.SendAll(bytes);
 
     /// <summary>The next frame that is no PING; null at the end of the stream.</summary>
     public Frame? TryReceive(bool pings = false)
@@ -326,27 +320,13 @@ internal sealed class ScriptedClient : IDisposable
 
     private bool Fill(byte[] buffer)
     {
-        int at = 0;
-        while (at < buffer.Length)
+        try
         {
-            int got;
-            try
-            {
-                got = _socket.Receive(buffer.AsSpan(at));
-            }
-            catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionReset or SocketError.Shutdown)
-            {
-                return false;
-            }
-
-            if (got == 0)
-            {
-                return false;
-            }
-
-            at += got;
+            return _socket.ReceiveAll(buffer);
         }
-
-        return true;
+        catch (SocketException e) when (e.SocketErrorCode is SocketError.ConnectionReset or SocketError.Shutdown)
+        {
+            return false;
+        }
     }
 }

@@ -95,18 +95,18 @@ internal sealed class DamageProxy : IDisposable
         byte[] frame = new byte[4096];
         try
         {
-            while (Fill(from, frame.AsSpan(0, WireLimits.HeaderBytes)))
+            while (from.ReceiveAll(frame.AsSpan(0, WireLimits.HeaderBytes)))
             {
                 Assert.Equal(WireError.None, FrameCodec.TryRead(frame, out FrameHeader header));
                 int length = WireLimits.HeaderBytes + (int)header.BodyBytes;
                 Array.Resize(ref frame, int.Max(frame.Length, length));
-                if (!Fill(from, frame.AsSpan(WireLimits.HeaderBytes, (int)header.BodyBytes)))
+                if (!from.ReceiveAll(frame.AsSpan(WireLimits.HeaderBytes, (int)header.BodyBytes)))
                 {
                     break;
                 }
 
                 Damage(in header, frame.AsSpan(WireLimits.HeaderBytes, (int)header.BodyBytes));
-                Send(to, frame.AsSpan(0, length));
+                to.SendAll(frame.AsSpan(0, length));
             }
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
@@ -135,30 +135,6 @@ internal sealed class DamageProxy : IDisposable
                 body[at] ^= 0x10;
                 Interlocked.Increment(ref _damaged);
             }
-        }
-    }
-
-    private static bool Fill(Socket from, Span<byte> bytes)
-    {
-        while (bytes.Length > 0)
-        {
-            int got = from.Receive(bytes);
-            if (got == 0)
-            {
-                return false;
-            }
-
-            bytes = bytes[got..];
-        }
-
-        return true;
-    }
-
-    private static void Send(Socket to, ReadOnlySpan<byte> bytes)
-    {
-        while (bytes.Length > 0)
-        {
-            bytes = bytes[to.Send(bytes)..];
         }
     }
 }

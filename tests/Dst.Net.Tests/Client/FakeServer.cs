@@ -118,13 +118,7 @@ internal sealed class FakePeer(Socket socket) : IDisposable
         Epoch = epoch;
     }
 
-    public void Send(ReadOnlySpan<byte> bytes)
-    {
-        while (bytes.Length > 0)
-        {
-            bytes = bytes[socket.Send(bytes)..];
-        }
-    }
+    public void Send(ReadOnlySpan<byte> bytes) => socket.SendAll(bytes);
 
     public void SendPlain(FrameKind kind, ulong epoch, ulong sequence)
     {
@@ -224,15 +218,9 @@ internal sealed class FakePeer(Socket socket) : IDisposable
 
     private void ReceiveWhole(Span<byte> bytes)
     {
-        while (bytes.Length > 0)
+        if (!socket.ReceiveAll(bytes))
         {
-            int got = socket.Receive(bytes);
-            if (got == 0)
-            {
-                throw new EndOfStreamException();
-            }
-
-            bytes = bytes[got..];
+            throw new EndOfStreamException();
         }
     }
 }

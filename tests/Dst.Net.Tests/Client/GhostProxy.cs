@@ -152,7 +152,7 @@ internal sealed class GhostProxy : IDisposable
             byte[] frame = new byte[4096];
             try
             {
-                while (Fill(frame.AsSpan(0, WireLimits.HeaderBytes)))
+                while (client.ReceiveAll(frame.AsSpan(0, WireLimits.HeaderBytes)))
                 {
                     Assert.Equal(WireError.None, FrameCodec.TryRead(frame, out FrameHeader header));
                     int length = WireLimits.HeaderBytes + (int)header.BodyBytes;
@@ -161,7 +161,7 @@ internal sealed class GhostProxy : IDisposable
                         Array.Resize(ref frame, length);
                     }
 
-                    if (!Fill(frame.AsSpan(WireLimits.HeaderBytes, (int)header.BodyBytes)))
+                    if (!client.ReceiveAll(frame.AsSpan(WireLimits.HeaderBytes, (int)header.BodyBytes)))
                     {
                         break;
                     }
@@ -172,7 +172,7 @@ internal sealed class GhostProxy : IDisposable
                         return;
                     }
 
-                    Send(server, frame.AsSpan(0, length));
+                    server.SendAll(frame.AsSpan(0, length));
                 }
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
@@ -190,11 +190,11 @@ internal sealed class GhostProxy : IDisposable
             Volatile.Write(ref _ghost, ghost);
             try
             {
-                Send(server, frame[..at]);
+                server.SendAll(frame[..at]);
                 client.Dispose();
                 ghost.Held.Set();
                 ghost.Released.Wait();
-                Send(server, frame[at..]);
+                server.SendAll(frame[at..]);
                 server.Shutdown(SocketShutdown.Send);
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
@@ -235,36 +235,12 @@ internal sealed class GhostProxy : IDisposable
         {
             try
             {
-                Send(client, bytes);
+                client.SendAll(bytes);
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
                 // A ghost's client: what the server says goes nowhere.
                 Cut();
-            }
-        }
-
-        private bool Fill(Span<byte> bytes)
-        {
-            while (bytes.Length > 0)
-            {
-                int got = client.Receive(bytes);
-                if (got == 0)
-                {
-                    return false;
-                }
-
-                bytes = bytes[got..];
-            }
-
-            return true;
-        }
-
-        private static void Send(Socket to, ReadOnlySpan<byte> bytes)
-        {
-            while (bytes.Length > 0)
-            {
-                bytes = bytes[to.Send(bytes)..];
             }
         }
     }

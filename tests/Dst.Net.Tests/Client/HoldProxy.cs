@@ -181,7 +181,7 @@ internal sealed class HoldProxy : IDisposable
                 for (int got = from.Receive(buffer); got > 0; got = from.Receive(buffer))
                 {
                     int before = (int)long.Clamp(at - passed, 0, got);
-                    Send(to, buffer.AsSpan(0, before));
+                    to.SendAll(buffer.AsSpan(0, before));
                     passed += got;
                     if (before < got)
                     {
@@ -192,7 +192,7 @@ internal sealed class HoldProxy : IDisposable
                             return;
                         }
 
-                        Send(to, buffer.AsSpan(before, got - before));
+                        to.SendAll(buffer.AsSpan(before, got - before));
                     }
                 }
 
@@ -201,14 +201,6 @@ internal sealed class HoldProxy : IDisposable
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
                 Close();
-            }
-        }
-
-        private static void Send(Socket to, ReadOnlySpan<byte> bytes)
-        {
-            while (bytes.Length > 0)
-            {
-                bytes = bytes[to.Send(bytes)..];
             }
         }
 
