@@ -1,6 +1,8 @@
 using Dst.Core.Requests;
 using Dst.Core.Sessions.Client;
+using Dst.Core.Wire;
 using Dst.Simulation.Clients;
+using Dst.Simulation.Plans;
 using Dst.Simulation.Servers;
 
 namespace Dst.Simulation.Checks;
@@ -35,7 +37,7 @@ internal static class ErrorTruth
             case DstStatus.TimedOut:
                 return fenced || host.ErrorBudgetUs + OrderUs >= sinceUs;
             case DstStatus.ProtectionError:
-                return host.World.Plan.Has(Plans.Fault.BitFlip);
+                return host.World.Plan.Has(Fault.BitFlip);
             case DstStatus.NoSpace:
                 return host.Servers.Any(server => server.Disk.LastErrorUs >= sinceUs);
             case DstStatus.IoError:
@@ -53,5 +55,5 @@ internal static class ErrorTruth
     private static bool AsksForDurability(Host host, in Request request) =>
         request.Operation == Operation.Flush
         || (request.Flags & RequestFlags.Fua) != RequestFlags.None
-        || (request.IsChange && host.World.Plan.Cache == Dst.Core.Wire.CacheMode.WriteThrough);
+        || (request.IsChange && host.World.Plan.Cache == CacheMode.WriteThrough);
 }
