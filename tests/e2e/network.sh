@@ -71,6 +71,13 @@ server_is_new() { # N PID
     pid=$(server_pid "$1") && [ "$pid" != "$2" ] && kill -0 "$pid"
 }
 
+replace_server() { # N, or here: it dies, and its successor runs when this returns
+    local pid
+    pid=$(server_pid "$1")
+    kill_server "$1"
+    wait_until 10 server_is_new "$1" "$pid"
+}
+
 # Verified load on a disk until end_load.
 start_load() { # PATH [FIO-OPTION…]
     local path=$1
@@ -138,13 +145,11 @@ test_server_killed_again_and_again() {
     start_daemon
     export_of 1 one --node "file:$f/one,size=64M"
     export_of 2 two --node "file:$f/two,size=64M"
-    local path i pid
+    local path i
     path=$(add d --node dst://10.70.1.2/one dst://10.70.2.2/two "file:$f/three,size=64M")
     start_load "$path" --size=160M
     for ((i = 0; i < kills; i++)); do
-        pid=$(server_pid 1)
-        kill_server 1
-        wait_until 10 server_is_new 1 "$pid"
+        replace_server 1
         wait_until 20 node_is d 0 live
         sleep 0.5
     done
@@ -490,7 +495,7 @@ power_cuts() { # CACHE
     host 1
     start_daemon
     export_of 1 one --cache "$1" --node "volatile:7,file:$f/one,size=64M"
-    local path i pid
+    local path i
     path=$(add d --node dst://10.70.1.2/one)
     [ "$(cat "$f/1/run/exports/one/cache")" = "$1" ]
     head -c 6M /dev/urandom >"$f/copy"
@@ -511,9 +516,7 @@ power_cuts() { # CACHE
     start_load "$path"
     for ((i = 0; i < (kills + 4) / 5; i++)); do
         sleep 1.5
-        pid=$(server_pid 1)
-        kill_server 1
-        wait_until 10 server_is_new 1 "$pid"
+        replace_server 1
         wait_until 20 node_is d 0 live
     done
     end_load d
@@ -607,10 +610,7 @@ random_files() { # NAME…: of 1 MiB
     done
 }
 server_restarts() { # DEVICE: that of host 1
-    local pid
-    pid=$(server_pid 1)
-    kill_server 1
-    wait_until 10 server_is_new 1 "$pid"
+    replace_server 1
     wait_until 30 node_is "$1" 0 live
 }
 
@@ -910,7 +910,7 @@ test_cuts_during_the_replay() {
     start_daemon
     # Each request takes half a second: a replay lasts.
     export_of 1 one --cache write-back --node "delay:500,volatile:7,file:$f/one,size=16M"
-    local path i pid cuts=$(((kills + 3) / 4)) replayed=0
+    local path i cuts=$(((kills + 3) / 4)) replayed=0
     path=$(add d --node dst://10.70.1.2/one)
     exec 7<>"$path"
     fill() { # FIO-OPTION…
@@ -921,9 +921,7 @@ test_cuts_during_the_replay() {
     kill_server 1
     for ((i = 0; i < cuts; i++)); do
         wait_until 30 node_is d 0 "sending again"
-        pid=$(server_pid 1)
-        kill_server 1
-        wait_until 10 server_is_new 1 "$pid"
+        replace_server 1
     done
     dd if="$path" of=/dev/null bs=64k count=1 iflag=direct status=none &
     wait_until 30 node_is d 0 "sending again"
@@ -997,8 +995,7 @@ test_recorded_run() {
     for ((i = 0; i < (kills + 3) / 4; i++)); do
         sleep 1.5
         pid=$(server_pid 1)
-        kill_server 1
-        wait_until 10 server_is_new 1 "$pid"
+        replace_server 1
         wait_until 20 node_is d 0 live
     done
     end_load d
@@ -1021,17 +1018,13 @@ test_chain_of_servers() {
     [ "$(dstctl add-export outer --cache write-back --node dst://10.70.1.2/one)" = dst://127.0.0.1/outer ]
     [ "$(cat "$DST_RUN_DIR/exports/outer/nodes/0/state")" = live ]
     expect 5 "held by export outer on" at 1 remove-export one
-    local path i pid
+    local path i
     path=$(add d --node dst://127.0.0.1/outer "file:$f/two,size=32M")
     start_load "$path" --size=80M
     for ((i = 0; i < (kills + 3) / 4; i++)); do
-        pid=$(server_pid 1)
-        kill_server 1
-        wait_until 10 server_is_new 1 "$pid"
+        replace_server 1
         sleep 1
-        pid=$(server_pid here)
-        kill_server here
-        wait_until 10 server_is_new here "$pid"
+        replace_server here
         wait_until 30 node_is d 0 live
         sleep 1
     done
