@@ -228,7 +228,8 @@ shell() {
 }
 
 panic() {
-    vm -- bash -c 'echo before; echo c >/proc/sysrq-trigger; sleep 100'
+    # Output goes through a pipe: what was said in the last moment may go down with the guest.
+    vm -- bash -c 'echo before; sleep 5; echo c >/proc/sysrq-trigger; sleep 100'
     expect status "$status" 125
     expect output "$out" before
     grep -q 'Kernel panic' "$WORK/err" || note "the console's last lines show no panic"

@@ -38,8 +38,9 @@ before_the_cut() {
     done
     umount /mnt/second
     dstctl remove-device second
+    # On the disk: the last lines of the output may go down with the guest.
+    touch /mnt/lasting/cut
     sync -f /mnt/lasting
-    echo "cutting the power"
     echo 1 >/proc/sys/kernel/sysrq
     echo b >/proc/sysrq-trigger
     sleep 30
@@ -49,6 +50,7 @@ after_the_cut() {
     local name path
     mount | grep -q /mnt/lasting && return 1
     guest_start
+    [ -e /mnt/lasting/cut ]
     for name in first third; do
         for _ in $(seq 150); do
             [ "$(cat "/run/dst/devices/$name/state" 2>/dev/null)" = live ] && break
@@ -84,8 +86,7 @@ run() {
 }
 status=0
 run before || status=$?
-if grep -q '^cutting the power' "$disk.log" && ((status == 125)) && run after &&
-    grep -q '^all came back' "$disk.log"; then
+if ((status == 125)) && run after && grep -q '^all came back' "$disk.log"; then
     echo "ok host_restart (${SECONDS} s)"
     echo "1 passed, 0 failed, 0 skipped"
 else
