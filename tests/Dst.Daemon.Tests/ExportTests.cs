@@ -153,6 +153,28 @@ public sealed class ExportTests
         Assert.Empty(Directory.GetFiles(bed.Options.State.Exports));
     }
 
+    // The removal gives the start of the next server up; what is left of that server must not be taken for one.
+    [Fact]
+    public async Task An_export_whose_next_server_says_nothing_yet_can_be_removed()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        for (int round = 0; round < 3; round++)
+        {
+            ExportStatus before = await AddAsync(bed, "e");
+            await File.WriteAllTextAsync(
+                $"{bed.Fake}/mode-server", "hang-at-hello", TestContext.Current.CancellationToken);
+            int started = Servers(bed);
+            TestBed.Kill(before.Pid!.Value);
+            await TestBed.UntilAsync(() => Servers(bed) > started, "the next server starts");
+            await Task.Delay(round * 50, TestContext.Current.CancellationToken);
+            await bed.RemoveExportAsync("e");
+            File.Delete($"{bed.Fake}/mode-server");
+        }
+    }
+
+    private static int Servers(TestBed bed) =>
+        bed.FakeLog.Count(line => line.StartsWith("server x", StringComparison.Ordinal));
+
     [Fact]
     public async Task Removal_names_who_holds_the_export_and_force_cuts_it_off()
     {

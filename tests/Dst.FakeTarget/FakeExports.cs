@@ -51,6 +51,11 @@ internal sealed class FakeExports(string run)
         await using NetworkStream stream = new(peer, ownsSocket: true);
         using StreamReader reader = new(stream, Encoding.UTF8);
         List<string> opened = [];
+        if (Modes.Contains("hang-at-hello"))
+        {
+            await Task.Delay(Timeout.Infinite);
+        }
+
         ServerHello hello = new()
         {
             Protocol = Modes.Contains("protocol-99") ? 99 : ServerProtocol.Version,

@@ -21,6 +21,9 @@ internal abstract class ControlConnection<THello, TRequest, TReply> : IDisposabl
     where TRequest : class
     where TReply : class
 {
+    /// <summary>A process that dies closes its sockets a little before it is seen to have ended.</summary>
+    private static readonly TimeSpan EndAfterClose = TimeSpan.FromSeconds(1);
+
     private readonly Socket _socket;
     private readonly NetworkStream _stream;
     private readonly PipeReader _reader;
@@ -61,7 +64,7 @@ internal abstract class ControlConnection<THello, TRequest, TReply> : IDisposabl
     /// <param name="helloLimit">How long it may be silent.</param>
     /// <param name="make">Makes the connection.</param>
     /// <param name="cancel">Gives up.</param>
-    /// <returns>The connection, or null when nobody listens there.</returns>
+    /// <returns>The connection, or null when nobody listens there or who did has just ended.</returns>
     /// <exception cref="ControlException">Somebody listens but says no proper hello.</exception>
     protected static async Task<TConnection?> OpenAsync<TConnection>(
         string path,
@@ -81,7 +84,12 @@ internal abstract class ControlConnection<THello, TRequest, TReply> : IDisposabl
         TConnection connection = make(socket, process);
         try
         {
-            await connection.HearHelloAsync(path, helloLimit, cancel);
+            if (!await connection.HearHelloAsync(path, helloLimit, cancel))
+            {
+                connection.Dispose();
+                return null;
+            }
+
             _ = connection.ReceiveAsync();
             return connection;
         }
@@ -162,16 +170,19 @@ internal abstract class ControlConnection<THello, TRequest, TReply> : IDisposabl
         }
     }
 
-    private async Task HearHelloAsync(string path, TimeSpan limit, CancellationToken cancel)
+    // False when the process has ended instead: a killed one answers nobody, though its socket may outlive it a while.
+    private async Task<bool> HearHelloAsync(string path, TimeSpan limit, CancellationToken cancel)
     {
         using CancellationTokenSource timer = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         timer.CancelAfter(limit);
         try
         {
-            byte[]? line = await ReadLineAsync(timer.Token);
-            Hello = (line is null ? null : JsonSerializer.Deserialize(line, _dialect.HelloType))
-                ?? throw new ControlException(
-                    ControlErrorCode.Failure, $"{_dialect.Word} at {path} (pid {Process.Pid}) closed the connection");
+            if (await ReadLineAsync(timer.Token) is { } line
+                && JsonSerializer.Deserialize(line, _dialect.HelloType) is { } hello)
+            {
+                Hello = hello;
+                return true;
+            }
         }
         catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
         {
@@ -180,11 +191,20 @@ internal abstract class ControlConnection<THello, TRequest, TReply> : IDisposabl
                 $"{_dialect.Word} (pid {Process.Pid}) did not answer within {limit.TotalSeconds:0.#} s; "
                 + "is it stopped?");
         }
-        catch (Exception e) when (e is JsonException or IOException)
+        catch (IOException)
+        {
+            // Reset: as good as closed.
+        }
+        catch (JsonException)
         {
             throw new ControlException(
                 ControlErrorCode.Failure, $"{_dialect.Word} at {path} (pid {Process.Pid}) speaks no known protocol");
         }
+
+        return await Process.WaitAsync(EndAfterClose)
+            ? false
+            : throw new ControlException(
+                ControlErrorCode.Failure, $"{_dialect.Word} at {path} (pid {Process.Pid}) closed the connection");
     }
 
     private async Task SendAsync(TRequest request, CancellationToken cancel)

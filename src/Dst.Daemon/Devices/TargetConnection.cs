@@ -28,7 +28,7 @@ internal sealed class TargetConnection : ControlConnection<TargetHello, TargetRe
     /// <param name="helloLimit">How long the target may be silent.</param>
     /// <param name="onEvent">Called for every event, one at a time.</param>
     /// <param name="cancel">Gives up.</param>
-    /// <returns>The connection, or null when nobody listens there.</returns>
+    /// <returns>The connection, or null when nobody listens there or who did has just ended.</returns>
     /// <exception cref="ControlException">Somebody listens but says no proper hello.</exception>
     public static Task<TargetConnection?> OpenAsync(
         string path, TimeSpan helloLimit, Action<TargetReply> onEvent, CancellationToken cancel) =>

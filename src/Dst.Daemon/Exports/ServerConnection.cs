@@ -28,7 +28,7 @@ internal sealed class ServerConnection : ControlConnection<ServerHello, ServerRe
     /// <param name="helloLimit">How long the server may be silent.</param>
     /// <param name="onEvent">Called for every event, one at a time.</param>
     /// <param name="cancel">Gives up.</param>
-    /// <returns>The connection, or null when nobody listens there.</returns>
+    /// <returns>The connection, or null when nobody listens there or who did has just ended.</returns>
     /// <exception cref="ControlException">Somebody listens but says no proper hello.</exception>
     public static Task<ServerConnection?> OpenAsync(
         string path, TimeSpan helloLimit, Action<ServerReply> onEvent, CancellationToken cancel) =>

@@ -119,6 +119,7 @@ internal sealed class ServerSupervisor(DaemonOptions options, ILogger log, Actio
         {
             // Whatever it was: a server that nobody knows would keep the socket.
             process.Kill();
+            await process.WaitAsync(options.Timing.ProcessEnd);
             throw;
         }
     }
