@@ -69,7 +69,7 @@ need_packages fio jq e2fsprogs time kmod procps >&2
 
 echo "--help of each program, from start to end, median of 9"
 printf '\n| program | size (MiB) | CPU (ms) | wall (ms) | peak resident (KiB) |\n|---|---|---|---|---|\n'
-for program in dstctl dstd dst-target; do
+for program in dstctl dstd dst-target dst-server; do
     size=$(stat -c %s "artifacts/bin/$program")
     printf '| %s | %s |' "$program" "$(awk -v b="$size" 'BEGIN { printf "%.1f", b / 1048576 }')"
     for _ in {1..9}; do

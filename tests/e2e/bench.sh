@@ -85,8 +85,39 @@ drop_nbd() {
     kill "${nbdkits[@]}" || true
 }
 
+# Nothing else runs yet; on an empty machine each is started and ended in turn.
+start_times() {
+    local i began pid second=$work/second
+    mkfifo "$work/never"
+    for i in {1..5}; do
+        began=$(date +%s%N)
+        dstd --run-dir "$second/run" --state-dir "$second/state" >/dev/null 2>&1 &
+        pid=$!
+        # Waits without starting a program.
+        until [ -S "$second/run/dstd.sock" ]; do read -rt 0.002 <>"$work/never" || true; done
+        echo "dstd $(($(date +%s%N) - began))"
+        kill "$pid"
+        wait "$pid" || true
+        rm -r "$second"
+        began=$(date +%s%N)
+        dstctl add-device timed --node zero:1G >/dev/null
+        echo "add-device $(($(date +%s%N) - began))"
+        dstctl remove-device timed
+    done >"$work/starts"
+    for i in dstd add-device; do
+        awk -v what="$i" '$1 == what { print $2 / 1000000 }' "$work/starts" | sort -g | awk -v what="$i" '
+            { v[NR] = $1 }
+            END { printf "| %s | %.0f [%.0f..%.0f] |\n", what, v[int((NR + 1) / 2)], v[1], v[NR] }'
+    done >"$work/start_table"
+}
+
 start_daemon
-if [ -n "${NETWORK:-}" ]; then networks; else disks; fi
+if [ -n "${NETWORK:-}" ]; then
+    networks
+else
+    start_times
+    disks
+fi
 
 # Time on a CPU of all threads of a process, in ns.
 process_ns() { [ -z "${1:-}" ] || cat "/proc/$1"/task/*/schedstat | awk '{ s += $1 } END { printf "%.0f\n", s }'; }
@@ -161,3 +192,7 @@ if [ -n "${NETWORK:-}" ]; then
     printf '| dst-server | %s | |\n' "$(awk '/VmRSS/ { print $2 }' "/proc/$(cat "$DST_RUN_DIR/server/pid")/status")"
 fi
 printf '| dstd | %s | |\n' "$(awk '/VmRSS/ { print $2 }' "/proc/$(cat "$work/dstd.pid")/status")"
+if [ -z "${NETWORK:-}" ]; then
+    printf '\n| until dstd listens, until add-device has printed the path | ms, of 5 |\n|---|---|\n'
+    cat "$work/start_table"
+fi
