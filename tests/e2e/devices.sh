@@ -84,13 +84,25 @@ test_ext4() { file_system ext4 -q; }
 test_xfs() { file_system xfs -q; }
 test_btrfs() { file_system btrfs -q; }
 
+straddled() ( # NAME: some requests had two legs
+    cd "$DST_RUN_DIR/devices/$1"
+    (($(cat nodes/*/writes | paste -sd+) > $(cat writes)))
+)
+
 test_fio_verify_across_boundaries() {
     start_daemon
     local path
     path=$(add odd --node "file:$f/1,size=16897K" "file:$f/2,size=33280512" --node "mem:24M" --max-io 1M)
+    # Over all three nodes; then every sector around both boundaries is written.
     fio --name=verify --filename="$path" --direct=1 --rw=randrw --bsrange=512-1M --bs_unaligned=0 --blockalign=512 \
-        --size="${fio_mib}M" --io_size="${fio_mib}M" --ioengine=io_uring --iodepth=16 --verify=crc32c --verify_fatal=1 \
+        --size=100% --io_size="${fio_mib}M" --ioengine=io_uring --iodepth=16 --verify=crc32c --verify_fatal=1 \
         --verify_backlog=64 --randrepeat=0 --output-format=terse >"$f/fio.out"
+    fio --filename="$path" --direct=1 --rw=randwrite --bsrange=512-256k --blockalign=512 --size=2M --ioengine=io_uring \
+        --iodepth=8 --verify=crc32c --verify_fatal=1 --output-format=terse \
+        --name=first --offset=$((17302528 - (1 << 20))) --name=second --offset=$((50583040 - (1 << 20))) >"$f/fio.out"
+    # A request over a boundary is one write of the device and two of nodes.
+    wait_until 5 straddled odd
+    (($(cat "$DST_RUN_DIR/devices/odd/nodes/2/writes") > 0))
     # The boundaries themselves, with every size that crosses them.
     local boundary size
     for boundary in 17302528 50583040; do
@@ -141,6 +153,36 @@ test_discard_and_zeroes_around_4_gib() {
     dstctl remove-device big
 }
 
+# A disk between two other nodes, with a map of what it has room for: a discard reaches it as one.
+test_discard_and_zeroes_of_a_disk() {
+    local disk path
+    disk=$(scsi_disk 64 lbpu=1 lbpws=1)
+    mapped() { cat /sys/bus/pseudo/drivers/scsi_debug/map; }
+    start_daemon
+    path=$(add thin --node zero:32M "dev:$disk" mem:32M)
+    [ "$(cat "/sys/block/${path##*/}/queue/discard_max_bytes")" -gt 0 ]
+    [ "$(cat "/sys/block/${path##*/}/queue/write_zeroes_max_bytes")" -gt 0 ]
+    head -c 64M /dev/urandom >"$f/data"
+    dd if="$f/data" of="$path" bs=1M seek=32 oflag=direct conv=notrunc status=none
+    [ "$(mapped)" = 0-131071 ]
+    # Sectors 16384 to 32767 of the disk, and from 40960 to one block short of 49152.
+    blkdiscard -o $((40 << 20)) -l $((8 << 20)) "$path"
+    wait_until 5 grep -qx 1 "$DST_RUN_DIR/devices/thin/nodes/1/discards"
+    [ "$(mapped)" = 0-16383,32768-131071 ]
+    blkdiscard -z -o $((52 << 20)) -l $(((4 << 20) - 512)) "$path"
+    wait_until 5 grep -qx 1 "$DST_RUN_DIR/devices/thin/nodes/1/write_zeroes"
+    # Over its end, into the next node.
+    blkdiscard -z -o $(((96 << 20) - 4096)) -l 8192 "$path"
+    dd if=/dev/zero of="$f/data" bs=1M seek=8 count=8 conv=notrunc status=none
+    dd if=/dev/zero of="$f/data" bs=512 seek=40960 count=8191 conv=notrunc status=none
+    dd if=/dev/zero of="$f/data" bs=4k seek=$((16384 - 1)) count=1 conv=notrunc status=none
+    cmp <(dd if="$path" bs=1M skip=32 count=64 iflag=direct status=none) "$f/data"
+    [ "$(cat "$DST_RUN_DIR/devices/thin/errors")" = 0 ]
+    dstctl remove-device thin
+    cmp "$disk" "$f/data"
+    rmmod scsi_debug
+}
+
 test_no_zeroes_on_tmpfs() {
     start_daemon
     local path
@@ -185,7 +227,7 @@ test_cycles_leave_nothing() {
     add warm --node zero:4M
     dstctl remove-device warm
     sleep 1
-    descriptors=$(find "/proc/$(cat "$work/dstd.pid")/fd" | wc -l)
+    daemon_files >"$f/daemon.files"
     for ((i = 0; i < cycles; i++)); do
         add "cycle$i" --node zero:4M --depth 16 >/dev/null
         dstctl remove-device "cycle$i" --timeout 30
@@ -196,9 +238,8 @@ test_cycles_leave_nothing() {
     [ -z "$(find /dev -maxdepth 1 -name 'ublk[bc]*')" ]
     [ -z "$(ls -A "$DST_RUN_DIR/devices")" ]
     [ -z "$(ls -A "$DST_RUN_DIR/targets")" ]
-    sleep 1
-    ls -l "/proc/$(cat "$work/dstd.pid")/fd"
-    [ "$(find "/proc/$(cat "$work/dstd.pid")/fd" | wc -l)" -le $((descriptors + 6)) ]
+    # The connection of the last dstctl may still be closing.
+    wait_until 5 same_daemon_files || same_daemon_files
 }
 
 test_removal_is_refused_while_used() {
@@ -246,6 +287,28 @@ test_removal_while_requests_hang_is_bounded() {
     [ ! -e "$path" ]
 }
 
+# U-25: before Linux 7.0 START itself reads the partition table, afterwards a helper of dstd does.
+test_a_node_that_never_answers() {
+    start_daemon
+    local status=0
+    timeout 120 dstctl add-device silent --node delay:600000,zero:8M --id 6 2>"$f/err" || status=$?
+    cat "$f/err"
+    if dstctl features | grep -q 'NO_AUTO_PART_SCAN *yes'; then
+        ((status == 0))
+        timeout 60 dstctl remove-device silent --force --timeout 5
+    else
+        ((status == 1))
+        grep -q 'a node does not answer' "$f/err"
+    fi
+    [ -z "$(dstctl list)" ]
+    wait_until 10 test ! -e /dev/ublkc6
+    [ ! -e /dev/ublkb6 ]
+    wait_until 10 sh -c '! pgrep -x dst-target'
+    # The driver takes commands, and the number is free.
+    [ "$(add silent --node zero:8M --id 6)" = /dev/ublkb6 ]
+    dstctl remove-device silent
+}
+
 test_daemon_killed_while_io_runs() {
     start_daemon
     local path target
@@ -272,14 +335,16 @@ test_daemon_killed_while_io_runs() {
 test_target_killed() {
     start_daemon
     local path target
-    path=$(add victim --node "file:$f/1,size=32M")
+    # Larger than what is written to it: the writer meets no end of the disk.
+    path=$(add victim --node "file:$f/1,size=2G,sparse")
     target=$(cat "$DST_RUN_DIR/devices/victim/pid")
     dd if=/dev/zero of="$path" bs=1M count=30 oflag=direct status=none
-    (! dd if=/dev/urandom of="$path" bs=4k count=100000 oflag=direct status=none) &
+    timeout 60 dd if=/dev/zero of="$path" bs=4k oflag=direct 2>"$f/writer" &
     local load=$!
-    sleep 1
+    wait_until 20 sh -c "[ \$(cat $DST_RUN_DIR/devices/victim/writes) -gt 100 ]"
     kill -9 "$target"
-    wait "$load"
+    ended_badly "$load"
+    grep 'Input/output error' "$f/writer"
     wait_until 30 sh -c "dstctl status victim | grep -q failed"
     dstctl status victim | grep -qi 'signal 9\|killed'
     wait_until 30 test ! -e "$path"

@@ -31,6 +31,9 @@ internal sealed class TargetDevice
     /// <summary>The ring, its event and the character device.</summary>
     private const int FilesPerQueue = 3;
 
+    /// <summary>How long the kernel may read the partition table while it starts.</summary>
+    private const int StartPatienceMs = 30_000;
+
     private readonly RunDirectory _run;
     private readonly string _name;
     private readonly ProcessLog _log;
@@ -144,15 +147,7 @@ internal sealed class TargetDevice
             _activity.Signal();
         });
         queues.Start();
-        try
-        {
-            _kernel.Start();
-        }
-        catch (UblkException e)
-        {
-            throw new TargetFatalException(e.Message);
-        }
-
+        StartKernel(queues);
         State = "live";
         if (queues.HaveEnded)
         {
@@ -296,6 +291,36 @@ internal sealed class TargetDevice
         bool taken = e.ErrorNumber is Errno.EEXIST or Errno.EBUSY;
         ControlErrorCode code = taken ? ControlErrorCode.Busy : ControlErrorCode.Failure;
         return new ControlException(e.TimedOut ? ControlErrorCode.TimedOut : code, e.Message);
+    }
+
+    /// <summary>
+    /// START may read the partition table (U-25). Over a node that does not answer it would wait for ever, and with it
+    /// this process even when it is killed: its reads are ended with an error first.
+    /// </summary>
+    private void StartKernel(QueueSet queues)
+    {
+        Task starting = Task.Run(_kernel!.Start);
+        bool inTime = Task.WaitAny([starting], StartPatienceMs) == 0;
+        if (!inTime)
+        {
+            queues.FailPending();
+        }
+
+        try
+        {
+            starting.GetAwaiter().GetResult();
+        }
+        catch (UblkException e)
+        {
+            throw new TargetFatalException(e.Message);
+        }
+
+        if (!inTime)
+        {
+            throw new TargetFatalException(
+                $"device {_name}: the kernel could not read the partition table within {StartPatienceMs / 1000} s; "
+                + "a node does not answer, or is too slow");
+        }
     }
 
     private QueuePlan PlanOf(DeviceGeometry geometry, int charFd) => new(

@@ -41,10 +41,13 @@ public sealed class UblkControl : IDisposable
     /// <summary>Commands that change no state answer at once.</summary>
     public const int QueryTimeoutMs = 10_000;
 
-    /// <summary>
-    /// START reads the partition table through our own queues (U-25); DEL waits for the last opener's close (U-22).
-    /// </summary>
+    /// <summary>DEL waits for the last opener's close (U-22).</summary>
     public const int LifecycleTimeoutMs = 30_000;
+
+    /// <summary>
+    /// START reads the partition table through our own queues (U-25); longer than the caller takes to fail those reads.
+    /// </summary>
+    public const int StartTimeoutMs = 45_000;
 
     /// <summary>
     /// Upper half of ublksrv_flags, which the kernel returns verbatim: "DST" and the version of what it means (D-03).
@@ -159,7 +162,7 @@ public sealed class UblkControl : IDisposable
     public void Start(int id)
     {
         UblkCtrlCmd command = ForDevice(id) with { Data = (ulong)Environment.ProcessId };
-        int result = _channel.Execute(UblkAbi.UBLK_U_CMD_START_DEV, command, 0, null, null, LifecycleTimeoutMs);
+        int result = _channel.Execute(UblkAbi.UBLK_U_CMD_START_DEV, command, 0, null, null, StartTimeoutMs);
         ThrowIfFailed(result, "START_DEV", $"device {id}", string.Empty);
     }
 
