@@ -82,13 +82,7 @@ public sealed class UblkControl : IDisposable
     /// </summary>
     public UblkDeviceInfo Add(in UblkDeviceSpec spec)
     {
-        string? missing = UblkFeatures.Missing(Features, spec.Flags);
-        if (missing is not null)
-        {
-            throw new UblkException(
-                Errno.EOPNOTSUPP, $"ublk: this kernel lacks {missing}; boot that version or a newer one");
-        }
-
+        ThrowIfMissing(Features, spec.Flags);
         UblkCtrlDevInfo wanted = new()
         {
             NrHwQueues = checked((ushort)spec.Queues),
@@ -119,6 +113,7 @@ public sealed class UblkControl : IDisposable
             || got.QueueDepth != spec.DepthTags || got.MaxIoBufBytes < spec.MaxIoBytes)
         {
             Delete((int)got.DevId);
+            ThrowIfMissing(got.Flags, spec.Flags);
             throw new UblkException(
                 0,
                 $"ublk: the kernel changed what was asked for: flags 0x{got.Flags:x} of 0x{spec.Flags:x}, "
@@ -217,6 +212,15 @@ public sealed class UblkControl : IDisposable
         info.Flags,
         info.UblksrvFlags >> OwnerTagShift == OwnerTag,
         UblkMaker.FromWord((uint)info.UblksrvFlags));
+
+    private static void ThrowIfMissing(ulong features, ulong needed)
+    {
+        if (UblkFeatures.Missing(features, needed) is { } missing)
+        {
+            throw new UblkException(
+                Errno.EOPNOTSUPP, $"ublk: this kernel lacks {missing}; boot that version or a newer one");
+        }
+    }
 
     private static void ThrowIfFailed(int result, string command, string device, string hint)
     {
