@@ -157,8 +157,8 @@ public sealed unsafe class Ring : IDisposable
 
     /// <summary>
     /// Hands every filled entry to the kernel and waits until at least <paramref name="completions"/> completions are
-    /// there (0: does not wait, but runs what is due). Interruptions are repeated (EINTR), a full completion queue
-    /// (EBUSY) returns so that the caller reaps first.
+    /// there (0: does not wait, but runs what is due). What a signal interrupted is repeated (U-10), a full completion
+    /// queue (EBUSY) returns so that the caller reaps first.
     /// </summary>
     public void SubmitAndWait(uint completions)
     {

@@ -149,7 +149,7 @@ public sealed class UblkControl : IDisposable
 
     /// <summary>
     /// Shows the disk. Every queue must be serving already: the kernel waits for all fetches (U-04) and reads the
-    /// partition table through them (U-25).
+    /// partition table through them (U-25). It is told this process, which has opened the character device (U-29).
     /// </summary>
     public void Start(int id)
     {
