@@ -156,7 +156,7 @@ internal enum Mutation
     ErrorOnReconnect,
 }
 
-/// <summary>Which variant runs. Set by the simulator alone, before a run; a property of the process.</summary>
+/// <summary>Which variant runs. Set by simulator and tests alone, before a run; a property of the process.</summary>
 internal static class Mutations
 {
     /// <summary>The variant of this process.</summary>

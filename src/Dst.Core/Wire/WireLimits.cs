@@ -11,6 +11,11 @@ public static class WireLimits
     /// <summary>The oldest protocol version that this code speaks.</summary>
     public const ushort VersionMin = 1;
 
+    /// <summary>
+    /// Highest epoch that may be granted: above what a client has noted there is always another number (S-03).
+    /// </summary>
+    public const ulong EpochMax = ulong.MaxValue - 1;
+
     /// <summary>TCP port of a server when the address names none.</summary>
     public const int DefaultPort = 7003;
 

@@ -91,7 +91,10 @@ public sealed unsafe class Ring : IDisposable
 
     /// <summary>Makes a ring owned by the calling thread.</summary>
     /// <exception cref="RingException">The kernel refuses; the text says why and what to do.</exception>
-    public static Ring Create(in RingOptions options)
+    public static Ring Create(in RingOptions options) => Create(in options, IoUringCalls.Setup);
+
+    /// <summary>Makes a ring by another call than the kernel's own.</summary>
+    internal static Ring Create(in RingOptions options, RingSetup setup)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.SubmissionEntries, SubmissionEntriesMax);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.CompletionEntries, CompletionEntriesMax);
@@ -110,7 +113,7 @@ public sealed unsafe class Ring : IDisposable
             IoUringParams p = default;
             p.Flags = Common | wish | (options.LargeSubmissions ? IoUringAbi.IORING_SETUP_SQE128 : 0);
             p.CqEntries = Math.Max(options.CompletionEntries, options.SubmissionEntries);
-            int fd = IoUringCalls.Setup(options.SubmissionEntries, ref p);
+            int fd = setup(options.SubmissionEntries, ref p);
             if (fd >= 0)
             {
                 return Adopt(fd, p, options);
@@ -157,8 +160,9 @@ public sealed unsafe class Ring : IDisposable
 
     /// <summary>
     /// Hands every filled entry to the kernel and waits until at least <paramref name="completions"/> completions are
-    /// there (0: does not wait, but runs what is due). Interruptions are repeated (EINTR), a full completion queue
-    /// (EBUSY) returns so that the caller reaps first.
+    /// there (0: does not wait, but runs what is due). What a signal interrupted is repeated (U-10), a full completion
+    /// queue (EBUSY) returns so that the caller reaps first. A signal that comes after entries were taken returns with
+    /// fewer completions, since the kernel tells of the entries: callers look and come back.
     /// </summary>
     public void SubmitAndWait(uint completions)
     {

@@ -1,4 +1,12 @@
+using Dst.Interop;
+
 namespace Dst.IO.Rings;
+
+/// <summary>The system call that makes a ring.</summary>
+/// <param name="entries">Submission entries.</param>
+/// <param name="parameters">In: what is wanted. Out: what the kernel made of it.</param>
+/// <returns>Its file descriptor, or -errno.</returns>
+internal delegate int RingSetup(uint entries, ref IoUringParams parameters);
 
 /// <summary>How a ring is made.</summary>
 public readonly record struct RingOptions

@@ -85,13 +85,7 @@ public sealed class UblkControl : IDisposable
     /// </summary>
     public UblkDeviceInfo Add(in UblkDeviceSpec spec)
     {
-        string? missing = UblkFeatures.Missing(Features, spec.Flags);
-        if (missing is not null)
-        {
-            throw new UblkException(
-                Errno.EOPNOTSUPP, $"ublk: this kernel lacks {missing}; boot that version or a newer one");
-        }
-
+        ThrowIfMissing(Features, spec.Flags);
         UblkCtrlDevInfo wanted = new()
         {
             NrHwQueues = checked((ushort)spec.Queues),
@@ -122,6 +116,7 @@ public sealed class UblkControl : IDisposable
             || got.QueueDepth != spec.DepthTags || got.MaxIoBufBytes < spec.MaxIoBytes)
         {
             Delete((int)got.DevId);
+            ThrowIfMissing(got.Flags, spec.Flags);
             throw new UblkException(
                 0,
                 $"ublk: the kernel changed what was asked for: flags 0x{got.Flags:x} of 0x{spec.Flags:x}, "
@@ -157,7 +152,7 @@ public sealed class UblkControl : IDisposable
 
     /// <summary>
     /// Shows the disk. Every queue must be serving already: the kernel waits for all fetches (U-04) and reads the
-    /// partition table through them (U-25).
+    /// partition table through them (U-25). It is told this process, which has opened the character device (U-29).
     /// </summary>
     public void Start(int id)
     {
@@ -220,6 +215,15 @@ public sealed class UblkControl : IDisposable
         info.Flags,
         info.UblksrvFlags >> OwnerTagShift == OwnerTag,
         UblkMaker.FromWord((uint)info.UblksrvFlags));
+
+    private static void ThrowIfMissing(ulong features, ulong needed)
+    {
+        if (UblkFeatures.Missing(features, needed) is { } missing)
+        {
+            throw new UblkException(
+                Errno.EOPNOTSUPP, $"ublk: this kernel lacks {missing}; boot that version or a newer one");
+        }
+    }
 
     private static void ThrowIfFailed(int result, string command, string device, string hint)
     {

@@ -214,7 +214,8 @@ public sealed partial class ClientNode
         bool whole = message.CompletedCount == _completedSeen
             && (_completedSeen == 0 || header.Epoch == _completedEpoch)
             && message.Checksum == _checksum
-            && (header.Epoch == 0) == IsReadOnly;
+            && (header.Epoch == 0) == IsReadOnly
+            && header.Epoch <= WireLimits.EpochMax;
         if (error != WireError.None || !whole)
         {
             Refuse(connection, EpochEnd.Protocol, nowMs);

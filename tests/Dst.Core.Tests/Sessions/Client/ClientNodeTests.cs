@@ -87,6 +87,27 @@ public sealed class ClientNodeTests
         Assert.Equal(granted ? ExportFault.None : ExportFault.Epoch, rig.Node.LastFault);
     }
 
+    [Theory]
+    [InlineData(WireLimits.EpochMax, true)]
+    [InlineData(WireLimits.EpochMax + 1, false)]
+    public void An_epoch_that_none_can_follow_is_no_epoch(ulong epoch, bool granted)
+    {
+        NodeRig rig = Started();
+        rig.ToAttaching();
+        rig.Epoch = epoch;
+        rig.AttachOk();
+        Assert.Equal(granted ? ClientNodePhase.NotingEpoch : ClientNodePhase.Ending, rig.Node.Phase);
+        Assert.Equal(granted ? EpochEnd.None : EpochEnd.Protocol, rig.Node.LastEnd);
+        if (!granted)
+        {
+            Assert.Equal(RefusalCode.Protocol, (RefusalCode)rig.Sent[^1].Header.Status);
+            rig.LetAllGo(lanesUp: false);
+            rig.NextTry();
+            rig.Epoch = 1;
+            rig.ToLive();
+        }
+    }
+
     [Fact]
     public void The_loss_of_one_connection_ends_the_epoch_for_all()
     {

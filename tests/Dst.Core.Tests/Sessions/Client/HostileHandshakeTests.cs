@@ -158,15 +158,6 @@ public sealed class HostileHandshakeTests
             }
 
             rig.NextTry();
-            if (node.LastEpoch == ulong.MaxValue)
-            {
-                // No epoch is above: said loudly, and only that (S-03).
-                rig.ToAttaching();
-                rig.AttachOk();
-                Assert.Equal((EpochEnd.Unsuitable, ExportFault.Epoch), (node.LastEnd, node.LastFault));
-                return;
-            }
-
             rig.Epoch = ulong.Max(rig.Epoch, node.LastEpoch + 1);
             rig.ToLive();
         }
