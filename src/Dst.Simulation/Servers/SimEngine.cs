@@ -206,6 +206,10 @@ internal sealed class SimEngine : Actor, IDiskOwner
             return false;
         }
 
+        World.Check(
+            peer.Header.Kind != FrameKind.Request
+                || !ExportChanges.Forbids(_server.Change, peer.Machine.AttachRequest.Access),
+            $"{_name}: {peer.Name} uses an export that is not what it remembers: {_server.Change} (S-07)");
         _server.Arm(this);
         LaneVerdict verdict = peer.Lane!.OnHeader(in peer.Header);
         _server.Arm(null);
