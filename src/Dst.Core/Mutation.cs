@@ -155,6 +155,15 @@ internal enum Mutation
     /// <summary>What is in flight when a connection dies ends with an error (S-15).</summary>
     ErrorOnReconnect,
 
+    /// <summary>A spent time for retries ends nothing (S-15).</summary>
+    BudgetForgotten,
+
+    /// <summary>A request is sent again however often that was (S-15).</summary>
+    RetriesForgotten,
+
+    /// <summary>A late answer is waited for, for ever (S-11, S-15).</summary>
+    DeadlineForgotten,
+
     /// <summary>A server grants whatever identity and size the client remembers (S-07).</summary>
     IdentityNotCompared,
 

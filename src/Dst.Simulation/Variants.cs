@@ -1,4 +1,5 @@
 using Dst.Core;
+using Dst.Core.Sessions.Client;
 using Dst.Core.Wire;
 using Dst.Simulation.Plans;
 
@@ -130,6 +131,18 @@ internal static class Variants
             case Mutation.GenerationKept:
                 plan.Cache = CacheMode.WriteBack;
                 plan.With(Fault.FsyncFails, 3_000).With(Fault.ClearError, 3_000).With(Fault.TargetCrash, 10_000);
+                break;
+            case Mutation.BudgetForgotten:
+                plan.Budget = new RequestBudget(0, 0, 5_000, EndsWithError: true);
+                plan.With(Fault.ConnectFails, 10_000);
+                break;
+            case Mutation.RetriesForgotten:
+                plan.Budget = new RequestBudget(0, 1, 0, EndsWithError: true);
+                plan.With(Fault.Reset, 1_000);
+                break;
+            case Mutation.DeadlineForgotten:
+                plan.Budget = new RequestBudget(2_000, 0, 0, EndsWithError: false);
+                plan.With(Fault.DiskStuck, 10_000);
                 break;
             case Mutation.ClientSilenceIgnored:
                 plan.With(Fault.HalfOpen, 5_000);

@@ -411,6 +411,12 @@ internal sealed class NodeDriver : Actor
         }
 
         Node.Tick(NowMs);
+        bool sends = Node.Phase is ClientNodePhase.Resending or ClientNodePhase.Live;
+        foreach (LaneDriver lane in Lanes)
+        {
+            lane.Budgets.Look(sends ? Node.Epoch : 0, Process!.PausedUntilUs);
+        }
+
         if (Node.Phase != ClientNodePhase.Closed)
         {
             Post(100_000, Tick);

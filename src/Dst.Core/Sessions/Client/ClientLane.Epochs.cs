@@ -92,7 +92,7 @@ public sealed partial class ClientLane
 
     private void EndSpentTries()
     {
-        if (!_budget.EndsWithError || _budget.RetriesMax == 0)
+        if (!_budget.EndsWithError || _budget.RetriesMax == 0 || Mutations.Has(Mutation.RetriesForgotten))
         {
             return;
         }
