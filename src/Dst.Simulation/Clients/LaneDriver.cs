@@ -189,7 +189,8 @@ internal sealed class LaneDriver : Actor
         int dataBytes = write ? (int)effect.Header.LengthBytes : 0;
         World.Mark(effect.Header.Sequence + (effect.Header.OffsetBytes << 8));
         int logLane = log ? effect.LogLane : -1;
-        _node.WireOf(_number).Send(in effect.Header, effect.Buffer, logLane, effect.ArenaOffset, dataBytes);
+        _node.WireOf(_number).Send(
+            _number, in effect.Header, effect.Buffer, logLane, effect.ArenaOffset, dataBytes);
     }
 
     private void CopyToLog(in LaneEffect effect)

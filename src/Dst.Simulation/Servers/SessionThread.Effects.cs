@@ -243,7 +243,8 @@ internal sealed partial class SessionThread
         peer.Engine.Order(EngineOrderKind.Adopt, peer);
     }
 
-    private void StartFlush()
+    /// <summary>Gives the disk the flush that has waited longest, unless it has one.</summary>
+    public void StartFlush()
     {
         while (!_flushing && _flushes.TryDequeue(out DiskOp? op))
         {

@@ -174,7 +174,11 @@ internal sealed partial class SessionThread : Actor
     public void FlushIsOver()
     {
         _flushing = false;
-        StartFlush();
+        if (_flushes.TryPeek(out DiskOp? next))
+        {
+            // Who waits is woken; another may take the right to flush before.
+            ((SimEngine)next.Owner!).PostFlushTurn();
+        }
     }
 
     /// <summary>A flush failed: it is answered once the mark is durable.</summary>
