@@ -154,6 +154,48 @@ internal enum Mutation
 
     /// <summary>What is in flight when a connection dies ends with an error (S-15).</summary>
     ErrorOnReconnect,
+
+    /// <summary>A spent time for retries ends nothing (S-15).</summary>
+    BudgetForgotten,
+
+    /// <summary>A request is sent again however often that was (S-15).</summary>
+    RetriesForgotten,
+
+    /// <summary>A late answer is waited for, for ever (S-11, S-15).</summary>
+    DeadlineForgotten,
+
+    /// <summary>A server grants whatever identity and size the client remembers (S-07).</summary>
+    IdentityNotCompared,
+
+    /// <summary>A client takes an export that is not what it remembers (S-07).</summary>
+    ChangeNotNoticed,
+
+    /// <summary>JOIN is granted whatever epoch and token it shows (S-08).</summary>
+    JoinUnchecked,
+
+    /// <summary>The loss of a connection that joined ends nothing (S-08).</summary>
+    OneLossBorne,
+
+    /// <summary>The wait for the server's drain counts against the handshake (S-05).</summary>
+    DrainHasDeadline,
+
+    /// <summary>What a flush's answer says of boot id and generation is not looked at (S-20).</summary>
+    FlushNotJudged,
+
+    /// <summary>A failed flush leaves the write-error generation as it is (S-20).</summary>
+    GenerationKept,
+
+    /// <summary>Any flush of a writer takes the poison away (S-24).</summary>
+    PoisonClearedByAnyFlush,
+
+    /// <summary>A silent client is waited for, for ever (S-30).</summary>
+    ClientSilenceIgnored,
+
+    /// <summary>A server grants more than its payload budget (S-31).</summary>
+    BudgetOverdrawn,
+
+    /// <summary>A handshake may take for ever (S-32).</summary>
+    HandshakeUnbounded,
 }
 
 /// <summary>Which variant runs. Set by simulator and tests alone, before a run; a property of the process.</summary>

@@ -271,7 +271,7 @@ internal static class CommandLine
             VariantResult result = Variants.Run(variant, parsed.GetValue(BudgetOfSeeds), horizonMs);
             survivors += result.Violation is null ? 1 : 0;
             found += result.Violation is null ? 0 : 1;
-            string how = result.Violation is null ? "SURVIVES" : $"found by {result.Finder}";
+            string how = result.Violation is null ? $"SURVIVES {result.Finder}" : $"found by {result.Finder}";
             string what = Short(result.Violation);
             Console.WriteLine($"{variant,-26} {how,-38} {result.Seeds,5} seeds {result.Steps,10} steps  {what}");
         }

@@ -87,7 +87,7 @@ internal sealed class Bed(SimulationRun run)
 }
 
 /// <summary>The named scenarios.</summary>
-internal static class Scenarios
+internal static partial class Scenarios
 {
     /// <summary>All of them.</summary>
     public static IReadOnlyList<Scenario> All { get; } =
@@ -203,6 +203,7 @@ internal static class Scenarios
             "one bit of ATTACH_OK flips on its way: the node does not believe it, then or later (S-33)",
             () => WriteThrough().With(Fault.BitFlip, 1_000),
             DamagedGrant),
+        .. AttachStories,
     ];
 
     /// <summary>A scenario by its name.</summary>
@@ -285,6 +286,9 @@ internal static class Scenarios
         bed.For(500);
         bed.Link.Reset();
         bed.Until("the server drains", () => bed.Node.Phase == ClientNodePhase.Draining);
+        Link link = bed.Link;
+        bed.Until("the drain is over", () => bed.Node.Phase == ClientNodePhase.NotingEpoch);
+        World.Check(bed.Link == link, "the client did not wait for the drain");
         bed.Submit(Operation.Write, 9, 2);
         bed.Idle();
         bed.Do(Operation.Write, 8, 4);

@@ -320,6 +320,7 @@ internal sealed class SimulationRun
         foreach (SimServer server in Servers)
         {
             server.Disk.Heal();
+            server.RestoreExport();
         }
 
         foreach (Host host in Hosts)

@@ -1,11 +1,15 @@
 using Dst.Core;
+using Dst.Core.Sessions.Client;
+using Dst.Core.Wire;
 using Dst.Simulation.Plans;
 
 namespace Dst.Simulation;
 
 /// <summary>What became of a broken variant.</summary>
 /// <param name="Variant">Which.</param>
-/// <param name="Finder">The scenario or seed that found it; null when none did.</param>
+/// <param name="Finder">
+/// The scenario or seed that found it; null when none did. Without a violation: the plan that fails in the product, too.
+/// </param>
 /// <param name="Violation">How it was found.</param>
 /// <param name="Seeds">Seeds that were run.</param>
 /// <param name="Steps">Steps of all of them.</param>
@@ -53,13 +57,18 @@ internal static class Variants
             for (int i = 1; i <= seedsMax; i++)
             {
                 ulong seed = (ulong)i;
-                Plan plan = Plan.Of(seed);
-                plan.HorizonMs = horizonMs;
-                Favour(variant, plan);
-                RunResult result = SimulationRun.Run(seed, plan);
+                RunResult result = SimulationRun.Run(seed, PlanOf(variant, seed, horizonMs));
                 steps += result.Steps;
                 if (result.Violation is not null)
                 {
+                    Mutations.Active = Mutation.None;
+                    RunResult product = SimulationRun.Run(seed, PlanOf(variant, seed, horizonMs));
+                    if (product.Violation is not null)
+                    {
+                        // A plan under which the product fails shows nothing.
+                        return new VariantResult(variant.ToString(), $"seed {seed} of the product", null, i, steps);
+                    }
+
                     return new VariantResult(variant.ToString(), $"seed {seed}", result.Violation, i, steps);
                 }
             }
@@ -70,6 +79,14 @@ internal static class Variants
         }
 
         return new VariantResult(variant.ToString(), null, null, seedsMax, steps);
+    }
+
+    private static Plan PlanOf(Mutation variant, ulong seed, long horizonMs)
+    {
+        Plan plan = Plan.Of(seed);
+        plan.HorizonMs = horizonMs;
+        Favour(variant, plan);
+        return plan;
     }
 
     /// <summary>The faults without which a variant makes no difference; the rest of the plan is the seed's.</summary>
@@ -94,8 +111,41 @@ internal static class Variants
             case Mutation.BufferBackEarly or Mutation.GivenUpOnLiveEpoch or Mutation.LogEmptiedByBudget:
                 plan.With(Fault.FailPending, 2_000);
                 break;
-            case Mutation.ReaderReadsElsewhere:
+            case Mutation.ReaderReadsElsewhere or Mutation.BudgetOverdrawn:
                 plan.Reader = true;
+                plan.CreditBytes = plan.LeastCreditBytes;
+                break;
+            case Mutation.IdentityNotCompared or Mutation.ChangeNotNoticed:
+                plan.With(Fault.ExportChanges, 20_000);
+                break;
+            case Mutation.OneLossBorne:
+                plan.Queues = plan.Connections = 2;
+                plan.Slots = int.Max(plan.Slots, 8);
+                plan.CreditBytes = 1 << 20;
+                plan.With(Fault.Reset, 2_000);
+                break;
+            case Mutation.FlushNotJudged:
+                plan.Cache = CacheMode.WriteBack;
+                plan.With(Fault.FsyncFails, 3_000);
+                break;
+            case Mutation.GenerationKept:
+                plan.Cache = CacheMode.WriteBack;
+                plan.With(Fault.FsyncFails, 3_000).With(Fault.ClearError, 3_000).With(Fault.TargetCrash, 10_000);
+                break;
+            case Mutation.BudgetForgotten:
+                plan.Budget = new RequestBudget(0, 0, 5_000, EndsWithError: true);
+                plan.With(Fault.ConnectFails, 10_000);
+                break;
+            case Mutation.RetriesForgotten:
+                plan.Budget = new RequestBudget(0, 1, 0, EndsWithError: true);
+                plan.With(Fault.Reset, 1_000);
+                break;
+            case Mutation.DeadlineForgotten:
+                plan.Budget = new RequestBudget(2_000, 0, 0, EndsWithError: false);
+                plan.With(Fault.DiskStuck, 10_000);
+                break;
+            case Mutation.ClientSilenceIgnored:
+                plan.With(Fault.HalfOpen, 5_000);
                 break;
             default:
                 break;

@@ -54,7 +54,7 @@ public sealed class CreditBudget
             connections--;
         }
 
-        if (connections * LargestOn(connections, lanes) > possible)
+        if (connections * LargestOn(connections, lanes) > possible && !Mutations.Has(Mutation.BudgetOverdrawn))
         {
             return false;
         }

@@ -163,11 +163,12 @@ public sealed partial class ExportSession
         {
             code = _stopCode;
         }
-        else if (!_live || epoch != _epoch)
+        else if (!_live || (epoch != _epoch && !Mutations.Has(Mutation.JoinUnchecked)))
         {
             code = RefusalCode.EpochOver;
         }
-        else if (message.Token != _token || message.Connection >= _grant.Connections
+        else if ((message.Token != _token && !Mutations.Has(Mutation.JoinUnchecked))
+            || message.Connection >= _grant.Connections
             || _seats[message.Connection].Lane is not null)
         {
             code = RefusalCode.Token;
@@ -400,6 +401,11 @@ public sealed partial class ExportSession
             return RefusalCode.ReadOnlyExport;
         }
 
+        if (Mutations.Has(Mutation.IdentityNotCompared))
+        {
+            return RefusalCode.None;
+        }
+
         if (message.ExpectedIdentity != UInt128.Zero && message.ExpectedIdentity != _options.Identity)
         {
             return RefusalCode.Identity;
@@ -423,7 +429,8 @@ public sealed partial class ExportSession
 
         // What the session before this one has comes back before the grant is taken.
         long free = _budget.FreeBytes + (_hasGrant ? (long)_grant.Connections * _grant.PayloadBytes : 0);
-        return free >= _options.Geometry.MaxRequestBytes ? RefusalCode.None : RefusalCode.NoCredits;
+        bool fits = free >= _options.Geometry.MaxRequestBytes || Mutations.Has(Mutation.BudgetOverdrawn);
+        return fits ? RefusalCode.None : RefusalCode.NoCredits;
     }
 
     private void BeginAttempt(

@@ -60,7 +60,7 @@ public struct LaneTimers
     /// <param name="nowMs">Monotonic time.</param>
     public LivenessAction Tick(long nowMs)
     {
-        if (nowMs - _lastReceivedMs >= WireLimits.SilenceMs
+        if ((nowMs - _lastReceivedMs >= WireLimits.SilenceMs && !Mutations.Has(Mutation.ClientSilenceIgnored))
             || (_sending && nowMs - _sendSinceMs >= WireLimits.SendStallMs))
         {
             return LivenessAction.Dead;

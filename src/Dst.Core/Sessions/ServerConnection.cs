@@ -207,7 +207,9 @@ public sealed class ServerConnection
             case ServerState.Greeted:
             case ServerState.Joining:
                 // In all, not per byte (N-32).
-                return nowMs - _acceptedMs >= WireLimits.HandshakeMs ? Close(RefusalCode.Timeout) : default;
+                bool isOver = nowMs - _acceptedMs >= WireLimits.HandshakeMs
+                    && !Mutations.Has(Mutation.HandshakeUnbounded);
+                return isOver ? Close(RefusalCode.Timeout) : default;
             case ServerState.Attaching:
             case ServerState.Granted:
             case ServerState.Beginning:

@@ -219,7 +219,7 @@ public sealed class ServerLane
         ref Slot state = ref SlotAt(slot);
         Must.Be(state.Phase is Phase.Running or Phase.Flushing, $"slot {slot} is done in phase {state.Phase}");
         ref readonly FrameHeader header = ref state.Header;
-        if (IsWriteError(header.Operation, status))
+        if (IsWriteError(header.Operation, status) && !Mutations.Has(Mutation.GenerationKept))
         {
             // Before the reply, so that whoever hears of the failure finds it counted (S-20).
             _gate.CountWriteError();
@@ -394,6 +394,7 @@ public sealed class ServerLane
             bool replayed = (header.Flags & FrameFlags.Replayed) != FrameFlags.None;
             bool helps = replayed && !_readOnly && _gate.ReplayMayHelp;
             helps |= _readOnly && Mutations.Has(Mutation.ReaderClearsPoison);
+            helps |= !_readOnly && Mutations.Has(Mutation.PoisonClearedByAnyFlush);
             return _gate.IsPoisoned && !helps ? DstStatus.IoError : DstStatus.Ok;
         }
 

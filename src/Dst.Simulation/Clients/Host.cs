@@ -273,7 +273,7 @@ internal sealed class Host : Actor
         }
     }
 
-    /// <summary>A node serves.</summary>
+    /// <summary>A node serves: what its export is, is remembered from the first time on.</summary>
     public void OnLive(NodeDriver node)
     {
         AttachOkMessage export = node.Node.Export;
@@ -287,6 +287,11 @@ internal sealed class Host : Actor
                 geometry.MaxRequestBytes,
                 geometry.MaxChangeBytes,
                 export.Cache);
+        }
+
+        if (IsReader)
+        {
+            return;
         }
 
         Servers[node.Index].Disk.History.OnLive();

@@ -33,7 +33,15 @@ internal sealed class LaneDriver : Actor
         Replies = new ReplySlots(shared.SlotsPerConnection);
         Lane = new ClientLane(new ClientLaneOptions(number, legs), Replies, shared, in budget);
         Arena = new byte[arenaBytes];
+        Name = $"{node.Name} lane {number}";
+        Budgets = new BudgetTruth(world, this, legs, in budget);
     }
+
+    /// <summary>For people.</summary>
+    public string Name { get; }
+
+    /// <summary>Whether its requests get their errors in time.</summary>
+    public BudgetTruth Budgets { get; }
 
     /// <summary>The border with RX.</summary>
     public ReplySlots Replies { get; }
@@ -68,6 +76,7 @@ internal sealed class LaneDriver : Actor
     public void Submit(int leg, in Request request, nint buffer)
     {
         World.Coverage.Hit(Machine.ClientLane, (int)Lane.Stage, 16 + (int)request.Operation);
+        Budgets.Begin(leg);
         Lane.Submit(leg, in request, buffer, _node.NowMs);
         Drain();
     }
@@ -87,6 +96,7 @@ internal sealed class LaneDriver : Actor
             case TakeOrder:
                 LaneOrder order = _orders.Dequeue();
                 World.Coverage.Hit(Machine.ClientLane, (int)Lane.Stage, (int)order.Kind);
+                Budgets.OnOrder(in order);
                 Lane.OnOrder(in order, _node.NowMs);
                 break;
             case TakeReplies:
@@ -134,6 +144,7 @@ internal sealed class LaneDriver : Actor
                     break;
                 case LaneEffectKind.Complete:
                     World.Note($"{_node.Name} lane {_number} leg {effect.Leg} ends: {effect.Status}");
+                    Budgets.End(effect.Leg);
                     _node.Target.LegDone(_number, effect.Leg, _node.Index, effect.Status);
                     break;
                 case LaneEffectKind.Tell:
@@ -163,6 +174,11 @@ internal sealed class LaneDriver : Actor
             + $"sequence {effect.Header.Sequence} epoch {effect.Header.Epoch} "
             + $"{effect.Header.OffsetBytes / 512}+{effect.Header.LengthBytes / 512}{(effect.Again ? " again" : "")}"
             + $"{(log ? " from the log" : "")} {effect.Header.Flags}");
+        if (effect.Leg >= 0)
+        {
+            Budgets.Send(effect.Leg, effect.Header.Epoch);
+        }
+
         bool again = effect.Again && effect.Header.Operation != Operation.Read;
         ClientNodePhase phase = _node.Node.Phase;
         bool begun = phase is ClientNodePhase.Live or ClientNodePhase.Leaving or ClientNodePhase.Ending;
@@ -173,7 +189,8 @@ internal sealed class LaneDriver : Actor
         int dataBytes = write ? (int)effect.Header.LengthBytes : 0;
         World.Mark(effect.Header.Sequence + (effect.Header.OffsetBytes << 8));
         int logLane = log ? effect.LogLane : -1;
-        _node.WireOf(_number).Send(in effect.Header, effect.Buffer, logLane, effect.ArenaOffset, dataBytes);
+        _node.WireOf(_number).Send(
+            _number, in effect.Header, effect.Buffer, logLane, effect.ArenaOffset, dataBytes);
     }
 
     private void CopyToLog(in LaneEffect effect)

@@ -309,6 +309,9 @@ internal sealed class NodeDriver : Actor
                 }
 
                 Node.OnLost(wire, message.Reason, NowMs);
+                World.Check(
+                    Node.Phase != ClientNodePhase.Live,
+                    $"{Name}: connection {wire} is lost and the epoch goes on (S-08)");
                 break;
             default:
                 Cover(23);
@@ -408,6 +411,12 @@ internal sealed class NodeDriver : Actor
         }
 
         Node.Tick(NowMs);
+        bool sends = Node.Phase is ClientNodePhase.Resending or ClientNodePhase.Live;
+        foreach (LaneDriver lane in Lanes)
+        {
+            lane.Budgets.Look(sends ? Node.Epoch : 0, Process!.PausedUntilUs);
+        }
+
         if (Node.Phase != ClientNodePhase.Closed)
         {
             Post(100_000, Tick);
@@ -534,13 +543,13 @@ internal sealed class NodeDriver : Actor
             + $"epoch {Node.Epoch}");
         _phase = Node.Phase;
         bool wrong = Node.LastEnd == EpochEnd.Unsuitable
-            && Node.LastFault is not (ExportFault.None or ExportFault.Credits);
+            && Node.LastFault is not (ExportFault.None or ExportFault.Credits) && !Server.HasChanged;
         if (_phase == ClientNodePhase.Ending && (wrong || Node.LastEnd == EpochEnd.Protocol))
         {
             Target.Host.OnProtocolError($"{Name} ends its session: {Node.LastEnd} {Node.LastFault}");
         }
 
-        if (_phase == ClientNodePhase.Live && !Target.Host.IsReader)
+        if (_phase == ClientNodePhase.Live)
         {
             Target.Host.OnLive(this);
         }

@@ -8,6 +8,8 @@ namespace Dst.Simulation.Clients;
 /// <summary>
 /// One connection of a node: its RX and TX threads and its socket. RX reads straight into the buffer of the request
 /// that waits; TX copies from the request's buffer when the socket has room, so a buffer may be held by either (S-13).
+/// Each lane has an outbox and so has the node's thread, whose frames go first: TX sees a frame a hop after it was put,
+/// in the order of its outbox and of no other.
 /// </summary>
 internal sealed class Wire(World world, NodeDriver node, int number) : Actor(world, node.Process), IEndpoint
 {
@@ -15,15 +17,16 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
     private const int EndTx = 1;
     private const int ReadOn = 2;
     private const int WriteOn = 3;
+    private const int TakeFrame = 4;
 
-    private readonly Queue<TxItem> _tx = new();
-    private readonly ByteRing _heads = new();
+    private readonly Outbox[] _outboxes = [.. Enumerable.Range(0, node.Lanes.Length + 1).Select(_ => new Outbox())];
     private readonly byte[] _scratch = new byte[WireLimits.ControlFrameMaxBytes];
     private readonly byte[] _outgoing = new byte[WireLimits.ControlFrameMaxBytes];
     private readonly byte[] _chunk = new byte[16 * 1024];
     private Link? _link;
     private TxItem _item;
-    private bool _hasItem;
+    private Outbox? _from;
+    private int _life;
     private bool _lost;
     private bool _shut;
     private FrameHeader _header;
@@ -71,11 +74,11 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
         link.Up.Writer = this;
         link.Down.Reader = this;
         RxRuns = TxRuns = true;
-        _lost = _shut = _hasItem = false;
+        _lost = _shut = false;
         Serves = false;
         Received = Sent = 0;
-        _tx.Clear();
-        _heads.Clear();
+        ClearTx();
+        _life++;
         _stage = RxStage.Header;
         _claimed = null;
         if (link.Down.Inbox.Count > 0 || link.Down.IsBroken)
@@ -124,16 +127,19 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
             return true;
         }
 
-        if (_hasItem && _item.LogLane < 0 && Overlaps(_item.Buffer, _item.DataBytes, buffer, bytes))
+        if (_from is not null && _item.LogLane < 0 && Overlaps(_item.Buffer, _item.DataBytes, buffer, bytes))
         {
             return true;
         }
 
-        foreach (TxItem item in _tx)
+        foreach (Outbox outbox in _outboxes)
         {
-            if (item.LogLane < 0 && Overlaps(item.Buffer, item.DataBytes, buffer, bytes))
+            foreach (TxItem item in outbox.Frames)
             {
-                return true;
+                if (item.LogLane < 0 && Overlaps(item.Buffer, item.DataBytes, buffer, bytes))
+                {
+                    return true;
+                }
             }
         }
 
@@ -145,14 +151,12 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
     {
         if (TxRuns && !_shut)
         {
-            _heads.Write(frame);
-            _tx.Enqueue(new TxItem { HeadBytes = frame.Length, LogLane = -1 });
-            PumpTx();
+            Put(0, frame, new TxItem { HeadBytes = frame.Length, LogLane = -1 });
         }
     }
 
     /// <summary>A request is to be sent: header, then for a write its checksums and data.</summary>
-    public void Send(in FrameHeader header, nint buffer, int logLane, long arenaOffset, int dataBytes)
+    public void Send(int lane, in FrameHeader header, nint buffer, int logLane, long arenaOffset, int dataBytes)
     {
         if (!TxRuns || _shut)
         {
@@ -170,8 +174,7 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
             DataChecksum.WriteTable(Checksum, data, head.Slice(WireLimits.HeaderBytes, table));
         }
 
-        _heads.Write(head[..(WireLimits.HeaderBytes + table)]);
-        _tx.Enqueue(new TxItem
+        Put(1 + lane, head[..(WireLimits.HeaderBytes + table)], new TxItem
         {
             HeadBytes = WireLimits.HeaderBytes + table,
             Buffer = buffer,
@@ -179,7 +182,6 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
             ArenaOffset = arenaOffset,
             DataBytes = dataBytes,
         });
-        PumpTx();
     }
 
     /// <inheritdoc/>
@@ -205,14 +207,17 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
                 break;
             case EndTx when TxRuns:
                 TxRuns = false;
-                _hasItem = false;
-                _tx.Clear();
+                ClearTx();
                 node.FromTx(number, EpochEnd.None);
                 break;
             case ReadOn when RxRuns && _link is not null && !_lost:
                 ReadAll();
                 break;
             case WriteOn when TxRuns && _link is not null:
+                PumpTx();
+                break;
+            case TakeFrame when TxRuns && _link is not null && b == _life:
+                _outboxes[a].Seen++;
                 PumpTx();
                 break;
             default:
@@ -224,43 +229,66 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
     public override string Describe(int kind, long a, long b) => kind switch
     {
         EndRx => $"{node.Name} RX {number} ends{(_claimed is null ? "" : " within a body")}",
-        EndTx => $"{node.Name} TX {number} ends{(_hasItem ? " within a frame" : "")}",
+        EndTx => $"{node.Name} TX {number} ends{(_from is not null ? " within a frame" : "")}",
         ReadOn => $"{node.Name} RX {number} reads {_link?.Down.Inbox.Count} B",
-        _ => $"{node.Name} TX {number} goes on, {_tx.Count} frames wait",
+        TakeFrame => $"{node.Name} TX {number} sees a frame of {(a == 0 ? "the node" : $"lane {a - 1}")}",
+        _ => $"{node.Name} TX {number} goes on, {_outboxes.Sum(outbox => outbox.Frames.Count)} frames wait",
     };
 
     private static bool Overlaps(nint left, int leftBytes, nint right, int rightBytes) =>
         leftBytes > 0 && left < right + rightBytes && right < left + leftBytes;
 
+    private void Put(int outbox, ReadOnlySpan<byte> head, in TxItem item)
+    {
+        _outboxes[outbox].Heads.Write(head);
+        _outboxes[outbox].Frames.Enqueue(item);
+        Post(World.HopUs(), TakeFrame, outbox, _life);
+    }
+
+    private void ClearTx()
+    {
+        _from = null;
+        foreach (Outbox outbox in _outboxes)
+        {
+            outbox.Heads.Clear();
+            outbox.Frames.Clear();
+            outbox.Seen = 0;
+        }
+    }
+
+    /// <summary>The next frame that TX sees, once the last is wholly sent.</summary>
+    private bool HasFrame()
+    {
+        for (int i = 0; i < _outboxes.Length && _from is null; i++)
+        {
+            if (_outboxes[i].Seen > 0)
+            {
+                _from = _outboxes[i];
+                _from.Seen--;
+                _item = _from.Frames.Dequeue();
+            }
+        }
+
+        return _from is not null;
+    }
+
     private void PumpTx()
     {
-        while (_link is not null && TxRuns)
+        while (_link is not null && TxRuns && HasFrame())
         {
-            if (!_hasItem)
-            {
-                if (!_tx.TryDequeue(out _item))
-                {
-                    return;
-                }
-
-                _hasItem = true;
-            }
-
             Span<byte> bytes = _outgoing;
             bool head = _item.HeadBytes > 0;
-            int wanted = head
-                ? int.Min(_item.HeadBytes, _heads.Count)
-                : int.Min(_item.DataBytes - _item.Done, _outgoing.Length);
+            int wanted = head ? _item.HeadBytes : int.Min(_item.DataBytes - _item.Done, _outgoing.Length);
             if (wanted == 0)
             {
-                _hasItem = false;
+                _from = null;
                 continue;
             }
 
             bytes = bytes[..wanted];
             if (head)
             {
-                _heads.Peek(bytes);
+                _from!.Heads.Peek(bytes);
             }
             else
             {
@@ -277,7 +305,7 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
             Sent += taken;
             if (head)
             {
-                _heads.Skip(taken);
+                _from!.Heads.Skip(taken);
                 _item.HeadBytes -= taken;
             }
             else
@@ -466,6 +494,16 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
     private void Hand() => node.FromRx(
         new RxMessage { Kind = RxKind.Frame, Wire = number, Header = _header },
         _scratch.AsSpan(0, (int)_header.BodyBytes));
+
+    private sealed class Outbox
+    {
+        internal ByteRing Heads { get; } = new();
+
+        internal Queue<TxItem> Frames { get; } = new();
+
+        /// <summary>Frames whose hop is over.</summary>
+        internal int Seen { get; set; }
+    }
 
     private struct TxItem
     {

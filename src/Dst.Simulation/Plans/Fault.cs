@@ -89,4 +89,10 @@ internal enum Fault
 
     /// <summary>A hop between two threads takes long.</summary>
     SlowHop,
+
+    /// <summary>A server comes back with another export under the name, until somebody puts it right (S-07).</summary>
+    ExportChanges,
+
+    /// <summary>An operator of the server accepts what a failed flush has lost.</summary>
+    ClearError,
 }

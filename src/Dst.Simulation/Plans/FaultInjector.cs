@@ -123,6 +123,13 @@ internal sealed class FaultInjector : Actor
             case Fault.DiskCut:
                 server.CutBehind();
                 break;
+            case Fault.ClearError:
+                server.Live?.Ask(ServerOrder.ClearError);
+                break;
+            case Fault.ExportChanges:
+                ExportChange change = (ExportChange)(1 + chance.Below(ExportChanges.Count - 1));
+                server.ChangeExport(change, careless: chance.OneIn(2), longUs);
+                break;
             case Fault.Release:
                 server.Live?.Ask(ServerOrder.Release);
                 break;

@@ -112,6 +112,18 @@ internal sealed class Plan
     /// </summary>
     public bool RevertsOnFailure { get; set; }
 
+    /// <summary>
+    /// A payload budget that just holds the writer and the reader: one largest request for each lane of a connection.
+    /// </summary>
+    public long LeastCreditBytes
+    {
+        get
+        {
+            int lanes = Connections * ((Queues + Connections - 1) / Connections);
+            return (long)RequestBlocks * BlockBytes * (lanes + (Reader ? Queues : 0));
+        }
+    }
+
     /// <summary>True when faults of a kind come.</summary>
     public bool Has(Fault fault) => MeanMs[(int)fault] > 0;
 
@@ -147,7 +159,7 @@ internal sealed class Plan
         plan.Slots = (2 + chance.Below(7)) * plan.Queues;
         plan.LogBytes = plan.RequestBlocks * BlockBytes * (long)(2 << chance.Below(4));
         plan.LogEntries = 8 << chance.Below(4);
-        plan.CreditBytes = chance.OneIn(4) ? plan.RequestBlocks * BlockBytes * 64 : 1 << 20;
+        plan.CreditBytes = chance.OneIn(4) ? plan.LeastCreditBytes : 1 << 20;
         plan.SegmentBytes = chance.OneIn(2) ? 64 * 1024 : 1 << (4 + chance.Below(8));
         plan.SocketBytes = chance.OneIn(2) ? 64 * 1024 : 1 << (10 + chance.Below(4));
         plan.ReadShare = 200 + chance.Below(400);
@@ -262,7 +274,10 @@ internal sealed class Plan
         }
 
         // Those that end a whole life come more seldom, or nothing else would ever be reached.
-        ReadOnlySpan<Fault> ending = [Fault.Clone, Fault.TakeOver, Fault.Release, Fault.Remove, Fault.ClientReboot];
+        ReadOnlySpan<Fault> ending =
+        [
+            Fault.Clone, Fault.TakeOver, Fault.Release, Fault.Remove, Fault.ClientReboot, Fault.ExportChanges,
+        ];
         foreach (Fault rare in ending)
         {
             plan.MeanMs[(int)rare] = chance.OneIn(2) ? 0 : 4 * plan.MeanMs[(int)rare];

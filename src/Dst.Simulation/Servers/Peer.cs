@@ -51,6 +51,9 @@ internal sealed class Peer : IEndpoint
     /// <summary>The handshake.</summary>
     public ServerConnection Machine { get; }
 
+    /// <summary>Drawn for its ATTACH (S-08).</summary>
+    public UInt128 Token { get; set; }
+
     /// <summary>Who has it.</summary>
     public PeerHome Home { get; set; }
 

@@ -144,6 +144,9 @@ internal sealed partial class SessionThread
                 Grant(peer, (ulong)effect.A);
                 break;
             case SessionEffectKind.Joined:
+                World.Check(
+                    peer.Machine.JoinRequest.Token == _token && peer.Machine.Epoch == Session.Epoch,
+                    $"{Name}: {peer.Name} of epoch {peer.Machine.Epoch} joins that of {Session.Epoch} (S-08)");
                 peer.Send(_frame.AsSpan(0, MessageCodec.WriteJoinOk(peer.Machine.Epoch, (ushort)effect.A, _frame)));
                 peer.Machine.OnJoined();
                 HandOver(peer);
@@ -169,20 +172,50 @@ internal sealed partial class SessionThread
         }
     }
 
+    private void Attach(Peer peer)
+    {
+        AttachMessage attach = peer.Machine.AttachRequest;
+        if (_machine.IsCareless)
+        {
+            attach.ExpectedIdentity = UInt128.Zero;
+            attach.ExpectedSizeBytes = 0;
+        }
+
+        peer.Token = _machine.Chance.Next128();
+        Session.Attach(peer.Id, in attach, new WireText(peer.Name), peer.Token, NowMs);
+        NoteAttempt(peer);
+    }
+
+    /// <summary>What a client remembers is not granted otherwise (S-07), nor what is not there (S-31).</summary>
+    private void CheckGrant(Peer peer)
+    {
+        ref readonly AttachMessage attach = ref peer.Machine.AttachRequest;
+        World.Check(
+            _machine.IsCareless || !ExportChanges.IsSeenByServer(Change, attach.Access),
+            $"{Name} grants an export to {peer.Name} that is not what it remembers: {Change} (S-07)");
+        World.Check(
+            UsedCreditBytes <= World.Plan.CreditBytes,
+            $"{Name} grants {UsedCreditBytes} bytes of {World.Plan.CreditBytes} (S-31)");
+    }
+
     private void Grant(Peer peer, ulong epoch)
     {
+        CheckGrant(peer);
         if (epoch != 0)
         {
-            World.Check(epoch > _machine.GrantedMost, $"{Name}: epoch {epoch} is granted after {_machine.GrantedMost}");
+            _token = peer.Token;
+            World.Check(
+                epoch > _machine.GrantedMost || Change == ExportChange.Copied,
+                $"{Name}: epoch {epoch} is granted after {_machine.GrantedMost}");
             World.Check(
                 _known.Granted >= epoch && _known.Held,
                 $"{Name}: epoch {epoch} is granted before it is on disk");
             World.Check(
                 _known.Holder == peer.Machine.AttachRequest.Device,
                 $"{Name}: epoch {epoch} was written for another device than {peer.Name}");
-            _machine.GrantedMost = epoch;
+            _machine.GrantedMost = ulong.Max(_machine.GrantedMost, epoch);
             _machine.Granted?.Invoke(_machine, epoch);
-            Disk.NewestGrant = epoch;
+            Disk.NewestGrant = ulong.Max(Disk.NewestGrant, epoch);
             Disk.History.OnGrant(peer.Machine.AttachRequest.Incarnation);
         }
 
@@ -210,7 +243,8 @@ internal sealed partial class SessionThread
         peer.Engine.Order(EngineOrderKind.Adopt, peer);
     }
 
-    private void StartFlush()
+    /// <summary>Gives the disk the flush that has waited longest, unless it has one.</summary>
+    public void StartFlush()
     {
         while (!_flushing && _flushes.TryDequeue(out DiskOp? op))
         {

@@ -43,6 +43,11 @@ internal sealed partial class SessionThread
 
     private void LeaveRecord()
     {
+        if (Change == ExportChange.Copied)
+        {
+            return;
+        }
+
         _machine.Record = _persisting;
         _machine.Story = _nextStory;
     }

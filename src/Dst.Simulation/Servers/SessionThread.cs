@@ -42,6 +42,7 @@ internal sealed partial class SessionThread : Actor
     private AttachMessage _attempt;
     private AttachMessage _attemptBefore;
     private int _attemptPeer;
+    private UInt128 _token;
     private bool _isPersisting;
     private ulong _bootId;
     private int _peerIds;
@@ -75,6 +76,9 @@ internal sealed partial class SessionThread : Actor
 
     /// <summary>The disk.</summary>
     public SimDisk Disk => _machine.Disk;
+
+    /// <summary>What it has under the export's name.</summary>
+    public ExportChange Change { get; private set; }
 
     /// <summary>A flush failed and nothing has made it good.</summary>
     public bool IsPoisoned { get; private set; }
@@ -170,7 +174,11 @@ internal sealed partial class SessionThread : Actor
     public void FlushIsOver()
     {
         _flushing = false;
-        StartFlush();
+        if (_flushes.TryPeek(out DiskOp? next))
+        {
+            // Who waits is woken; another may take the right to flush before.
+            ((SimEngine)next.Owner!).PostFlushTurn();
+        }
     }
 
     /// <summary>A flush failed: it is answered once the mark is durable.</summary>
@@ -312,8 +320,8 @@ internal sealed partial class SessionThread : Actor
         }
 
         IsListening = true;
-        _known = _machine.Record;
-        _story = _machine.Story;
+        Change = _machine.Change;
+        (_known, _story) = _machine.Find();
         IsPoisoned = _machine.PoisonMark;
         Plan plan = World.Plan;
         uint request = (uint)(plan.RequestBlocks * Plan.BlockBytes);
@@ -334,7 +342,7 @@ internal sealed partial class SessionThread : Actor
             SlotsMax = 32,
             ReadersMax = 4,
         };
-        Session = new ExportSession(options, in _machine.Record, _budget, _machine.PoisonMark);
+        Session = new ExportSession(ExportChanges.Of(options, Change), in _known, _budget, _machine.PoisonMark);
         Session.Gate.LookedHook = OnLooked;
         _engines = new SimEngine[plan.Engines];
         for (int i = 0; i < _engines.Length; i++)
@@ -458,9 +466,7 @@ internal sealed partial class SessionThread : Actor
                 World.Note(
                     $"{Name} ATTACH of {peer.Name} replaces {peer.Machine.AttachRequest.Replaces}"
                     + $"{(peer.Machine.AttachRequest.TakeOver ? " takes over" : "")}; {Describe(Session.Record)}");
-                UInt128 token = _machine.Chance.Next128();
-                Session.Attach(peer.Id, in peer.Machine.AttachRequest, new WireText(peer.Name), token, NowMs);
-                NoteAttempt(peer);
+                Attach(peer);
                 break;
             case ConnectionAction.Join:
                 CoverSession(1);

@@ -22,6 +22,7 @@ internal sealed class SimEngine : Actor, IDiskOwner
     private const int Tick = 5;
     private const int FlushFailed = 6;
     private const int PoisonCleared = 7;
+    private const int FlushTurn = 8;
 
     private readonly SessionThread _server;
     private readonly Queue<EngineOrder> _orders = new();
@@ -73,6 +74,9 @@ internal sealed class SimEngine : Actor, IDiskOwner
         Post(World.HopUs(), PoisonCleared, cleared ? 1 : 0);
     }
 
+    /// <summary>The disk has no flush any more.</summary>
+    public void PostFlushTurn() => Post(World.HopUs(), FlushTurn);
+
     /// <inheritdoc/>
     public void OnDisk(DiskOp op)
     {
@@ -106,6 +110,9 @@ internal sealed class SimEngine : Actor, IDiskOwner
                 Peer ofFlush = (Peer)op.Peer!;
                 Follow(ofFlush, ofFlush.Lane!.OnPoisonCleared(op.Slot, a == 1), op);
                 break;
+            case FlushTurn:
+                _server.StartFlush();
+                break;
             case Tick:
                 OnTick();
                 break;
@@ -121,6 +128,7 @@ internal sealed class SimEngine : Actor, IDiskOwner
         TakeOrder => $"{_name} order {DescribeOrder()}",
         ToDisk => $"{_name} gives {_toDisk.TryPeek(out DiskOp? op)}{op?.Operation} {op?.Block}+{op?.Count} to the disk",
         FromDisk => $"{_name} hears of the disk",
+        FlushTurn => $"{_name} may flush",
         FlushFailed => $"{_name} answers a failed flush",
         PoisonCleared => $"{_name} the poison is {(a == 1 ? "gone" : "still there")}",
         _ => $"{_name} tick",
@@ -206,6 +214,10 @@ internal sealed class SimEngine : Actor, IDiskOwner
             return false;
         }
 
+        World.Check(
+            peer.Header.Kind != FrameKind.Request
+                || !ExportChanges.Forbids(_server.Change, peer.Machine.AttachRequest.Access),
+            $"{_name}: {peer.Name} uses an export that is not what it remembers: {_server.Change} (S-07)");
         _server.Arm(this);
         LaneVerdict verdict = peer.Lane!.OnHeader(in peer.Header);
         _server.Arm(null);

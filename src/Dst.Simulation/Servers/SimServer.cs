@@ -16,6 +16,7 @@ internal sealed class SimServer : Actor
     private const int Start = 0;
     private const int PowerBack = 1;
     private const int Learn = 2;
+    private const int PutBack = 3;
 
     private readonly List<Link> _orphans = [];
     private SessionThread? _session;
@@ -23,6 +24,11 @@ internal sealed class SimServer : Actor
     private long _silentUntilUs;
     private long _refusesUntilUs;
     private long _stateFailsUntilUs;
+    private HoldRecord _oldRecord;
+    private HoldStory _oldStory = HoldStory.New;
+    private HoldRecord _foundRecord;
+    private HoldStory _foundStory = HoldStory.New;
+    private int _changes;
 
     /// <summary>A machine whose server does not run.</summary>
     public SimServer(World world, int index)
@@ -84,6 +90,15 @@ internal sealed class SimServer : Actor
     /// <summary>An operator ended the hold, or a client gave it back: it may go.</summary>
     public bool MayDropHold { get; set; }
 
+    /// <summary>What stands under the export's name; a process goes by what it was when it started.</summary>
+    public ExportChange Change { get; private set; }
+
+    /// <summary>Its server does not look at what an ATTACH remembers: only the client can tell.</summary>
+    public bool IsCareless { get; private set; }
+
+    /// <summary>The export was changed at some time: clients may have refused it.</summary>
+    public bool HasChanged => _changes > 0;
+
     /// <summary>Begin of its monotonic clock.</summary>
     public long ClockMs { get; }
 
@@ -103,7 +118,8 @@ internal sealed class SimServer : Actor
     public Link? Accept(Host host, string name, out bool silent)
     {
         silent = _powerOff || World.NowUs < _silentUntilUs;
-        if (silent || World.NowUs < _refusesUntilUs || Live is not { IsListening: true } live)
+        if (silent || World.NowUs < _refusesUntilUs || Live is not { IsListening: true } live
+            || !MayMeet(host, live.Change))
         {
             return null;
         }
@@ -119,6 +135,59 @@ internal sealed class SimServer : Actor
 
     /// <summary>Starts the process.</summary>
     public void Boot() => Post(0, Start);
+
+    /// <summary>
+    /// The server goes away; when it is back, something else has the export's name, until somebody puts it right.
+    /// </summary>
+    /// <param name="change">What; a copy only when an older record is there, a new cache mode only where it is one.
+    /// </param>
+    /// <param name="careless">See <see cref="IsCareless"/>.</param>
+    /// <param name="us">Until it is put right.</param>
+    public void ChangeExport(ExportChange change, bool careless, long us)
+    {
+        bool isKnown = change switch
+        {
+            ExportChange.Copied => _oldRecord.Used > 0 && _oldRecord.Used < Record.Used,
+            ExportChange.WriteBack => World.Plan.Cache == CacheMode.WriteThrough,
+            _ => true,
+        };
+        if (Change == ExportChange.None && isKnown)
+        {
+            Change = change;
+            IsCareless = careless;
+            World.Note($"{Name} comes back with another export: {change}");
+            Crash(power: false);
+            Post(us, PutBack, ++_changes);
+        }
+    }
+
+    /// <summary>The export that the clients know is there again.</summary>
+    public void RestoreExport()
+    {
+        if (Change != ExportChange.None)
+        {
+            Change = ExportChange.None;
+            IsCareless = false;
+            Crash(power: false);
+        }
+    }
+
+    /// <summary>What a new process finds about the hold.</summary>
+    public (HoldRecord Record, HoldStory Story) Find()
+    {
+        if (Change == ExportChange.Copied)
+        {
+            return (_oldRecord, _oldStory);
+        }
+
+        if (_oldRecord.Used < Record.Used)
+        {
+            (_oldRecord, _oldStory) = (_foundRecord, _foundStory);
+            (_foundRecord, _foundStory) = (Record, Story);
+        }
+
+        return (Record, Story);
+    }
 
     /// <summary>Nobody can connect for a while.</summary>
     public void RefuseFor(long us, bool silently)
@@ -199,6 +268,9 @@ internal sealed class SimServer : Actor
                 _orphans.Clear();
                 Post(20_000 + Chance.Wait(400_000), Start);
                 break;
+            case PutBack when a == _changes:
+                RestoreExport();
+                break;
             case Learn:
                 if (Live is { IsListening: true } live)
                 {
@@ -218,6 +290,19 @@ internal sealed class SimServer : Actor
     {
         Start => $"{Name} starts its server",
         PowerBack => $"{Name} has power again",
+        PutBack => $"{Name} gets its export back",
         _ => $"{Name} learns that its disk lost writes",
+    };
+
+    /// <summary>
+    /// A changed export is met only by those who can tell: a device that remembers the export, and for a copy the one
+    /// that has the newest epoch.
+    /// </summary>
+    private bool MayMeet(Host host, ExportChange change) => change switch
+    {
+        ExportChange.None => true,
+        ExportChange.Copied => !host.IsReader && host.Device == Record.Holder.Uuid
+            && host.Epochs[Index] >= Record.Used && host.Known[Index].IsKnown,
+        _ => host.Known[Index].IsKnown,
     };
 }

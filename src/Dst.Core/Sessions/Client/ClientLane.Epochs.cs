@@ -15,6 +15,9 @@ public sealed partial class ClientLane
         Stage = LaneStage.Settled;
         _doubted = false;
         AnswerCompleted();
+
+        // Before some take new ids and stand among those that wait.
+        EndSpentTries();
         bool logReturns = _lost && !session.Lost;
         bool moves = session.Share != _share || logReturns;
         if (session.DropLog)
@@ -31,7 +34,6 @@ public sealed partial class ClientLane
             TakeShare(session.Share, session.SequenceBase);
         }
 
-        EndSpentTries();
         Tell(new LaneNews { Kind = LaneNewsKind.Settled });
     }
 
@@ -92,7 +94,7 @@ public sealed partial class ClientLane
 
     private void EndSpentTries()
     {
-        if (!_budget.EndsWithError || _budget.RetriesMax == 0)
+        if (!_budget.EndsWithError || _budget.RetriesMax == 0 || Mutations.Has(Mutation.RetriesForgotten))
         {
             return;
         }
@@ -150,6 +152,7 @@ public sealed partial class ClientLane
             {
                 _legs[leg].Again = false;
                 _againCount--;
+                CountResend(leg);
             }
         }
 

@@ -74,6 +74,11 @@ public sealed partial class ClientLane
     /// <summary>What the reply to a flush means for the epoch (S-20, S-22).</summary>
     private EpochEnd JudgeFlush(in FinishedReply reply)
     {
+        if (Mutations.Has(Mutation.FlushNotJudged))
+        {
+            return EpochEnd.None;
+        }
+
         if (reply.BootId != _session.BootId || reply.Generation != _session.Generation)
         {
             return EpochEnd.ServerChanged;

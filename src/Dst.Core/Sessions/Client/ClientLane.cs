@@ -197,7 +197,8 @@ public sealed partial class ClientLane
             ResendSlow(nowMs);
         }
 
-        bool counts = _budget.EndsWithError && _budget.RetryTimeMs != 0 && !_held;
+        bool counts = _budget.EndsWithError && _budget.RetryTimeMs != 0 && !_held
+            && !Mutations.Has(Mutation.BudgetForgotten);
 
         // Bounded by the legs: each turn takes one from the list.
         while (counts && _arrived.First != None && IsSpent(in _legs[_arrived.First], nowMs))
@@ -282,7 +283,7 @@ public sealed partial class ClientLane
 
     private bool IsOverdue(long nowMs)
     {
-        if (_budget.DeadlineMs == 0)
+        if (_budget.DeadlineMs == 0 || Mutations.Has(Mutation.DeadlineForgotten))
         {
             return false;
         }

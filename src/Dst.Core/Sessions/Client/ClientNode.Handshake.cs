@@ -178,7 +178,11 @@ public sealed partial class ClientNode
         }
 
         DrainWait = wait;
-        _connections[connection].DeadlineMs = nowMs + WireLimits.HandshakeMs;
+        if (!Mutations.Has(Mutation.DrainHasDeadline))
+        {
+            _connections[connection].DeadlineMs = nowMs + WireLimits.HandshakeMs;
+        }
+
         if (connection == 0)
         {
             Phase = ClientNodePhase.Draining;
@@ -317,6 +321,11 @@ public sealed partial class ClientNode
     private ExportFault FindChange(in AttachOkMessage message)
     {
         ExportGeometry geometry = message.Geometry;
+        if (Mutations.Has(Mutation.ChangeNotNoticed))
+        {
+            return ExportFault.None;
+        }
+
         if (message.Identity != _known.Identity)
         {
             return ExportFault.Identity;

@@ -219,7 +219,7 @@ public sealed partial class ClientNode
     /// <param name="nowMs">Now.</param>
     public void OnLost(int connection, EpochEnd reason, long nowMs)
     {
-        bool isUp = ConnectionAt(connection).Phase != ConnectionPhase.Down;
+        bool isUp = ConnectionAt(connection).Phase != ConnectionPhase.Down && !IsLossBorne(connection);
         if (isUp && Phase != ClientNodePhase.Ending && !IsLeavingBeside(connection))
         {
             // The loss of any one ends the epoch for all (S-08).
@@ -302,7 +302,8 @@ public sealed partial class ClientNode
             return;
         }
 
-        bool silent = nowMs - state.LastReceivedMs >= WireLimits.SilenceMs && !Mutations.Has(Mutation.SilenceIgnored);
+        bool silent = nowMs - state.LastReceivedMs >= WireLimits.SilenceMs
+            && !Mutations.Has(Mutation.SilenceIgnored) && !IsLossBorne(connection);
         if (state.Phase != ConnectionPhase.Connecting && silent)
         {
             End(EpochEnd.Silence, _closing ? AfterEnd.Close : AfterEnd.TryAgain, nowMs);
@@ -321,7 +322,8 @@ public sealed partial class ClientNode
     private bool AwaitsStep(int connection) => _connections[connection].Phase switch
     {
         ConnectionPhase.Ready => connection == 0 && Phase == ClientNodePhase.Joining && !_begun,
-        ConnectionPhase.Attaching => Phase != ClientNodePhase.Draining,
+        ConnectionPhase.Attaching =>
+            Phase != ClientNodePhase.Draining || Mutations.Has(Mutation.DrainHasDeadline),
         _ => true,
     };
 
@@ -331,7 +333,7 @@ public sealed partial class ClientNode
         {
             AdvanceEnd(nowMs);
         }
-        else if (!IsLeavingBeside(connection))
+        else if (!IsLeavingBeside(connection) && !IsLossBorne(connection))
         {
             End(EpochEnd.ConnectionLost, _closing ? AfterEnd.Close : AfterEnd.TryAgain, nowMs);
         }
@@ -341,6 +343,9 @@ public sealed partial class ClientNode
     /// After a goodbye the server closes all connections, in any order; its answer comes on the first.
     /// </summary>
     private bool IsLeavingBeside(int connection) => Phase == ClientNodePhase.Leaving && connection != 0;
+
+    /// <summary>Of a broken variant only.</summary>
+    private static bool IsLossBorne(int connection) => connection != 0 && Mutations.Has(Mutation.OneLossBorne);
 
     private void BeginAttempt(long nowMs)
     {

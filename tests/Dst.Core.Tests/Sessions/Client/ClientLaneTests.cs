@@ -229,6 +229,33 @@ public sealed class ClientLaneTests
         Assert.Contains(rig.Order(LaneOrderKind.Settle), IsEnd(0, DstStatus.LinkLost));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Retries_are_counted_when_each_epoch_has_other_slots(bool reads)
+    {
+        LaneRig rig = new(budget: new RequestBudget(0, 2, 0, EndsWithError: true));
+        rig.Up();
+        rig.Submit(0, reads ? Read() : Write());
+        for (int i = 0; i < 2; i++)
+        {
+            MoveToNextEpoch(rig);
+            List<LaneEffect> sent = rig.Order(LaneOrderKind.Resend);
+            Assert.Single(reads ? rig.Order(LaneOrderKind.Open) : sent, IsSend);
+        }
+
+        Assert.Contains(MoveToNextEpoch(rig), IsEnd(0, DstStatus.LinkLost));
+        Assert.DoesNotContain(rig.Order(LaneOrderKind.Resend), IsSend);
+    }
+
+    private static List<LaneEffect> MoveToNextEpoch(LaneRig rig)
+    {
+        rig.Down();
+        rig.NextEpoch();
+        rig.Session.Share = rig.Session.Share with { Slots = rig.Session.Share.Slots - 1 };
+        return rig.Order(LaneOrderKind.Settle);
+    }
+
     [Fact]
     public void While_held_requests_wait_and_budgets_stand_still()
     {

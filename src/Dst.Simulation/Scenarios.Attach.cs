@@ -1,0 +1,170 @@
+using Dst.Core.Requests;
+using Dst.Core.Sessions.Client;
+using Dst.Simulation.Clients;
+using Dst.Simulation.Engine;
+using Dst.Simulation.Network;
+using Dst.Simulation.Plans;
+using Dst.Simulation.Servers;
+
+namespace Dst.Simulation;
+
+/// <summary>Stories about what is checked when a client comes back.</summary>
+internal static partial class Scenarios
+{
+    private const int RefusedMs = 25_000;
+
+    private static Scenario[] AttachStories =>
+    [
+        new(
+            "export-replaced",
+            "while the client is away its export is exchanged, shrunk, changed: it waits for the right one (S-07)",
+            WriteThrough,
+            ExportReplaced),
+        new(
+            "export-grown",
+            "while the client is away its export grows: it serves (S-07)",
+            WriteThrough,
+            ExportGrown),
+        new(
+            "export-copied",
+            "a copy of the export, older than the client's epoch, has its name: the client uses it never (S-02, S-07)",
+            WriteThrough,
+            ExportCopied),
+        new(
+            "stale-join",
+            "a JOIN sits in the network until a newer session waits for its own (S-08)",
+            TwoConnections,
+            StaleJoin),
+        new(
+            "retries-with-other-slots",
+            "each epoch grants other credits, so a request takes new ids: it ends all the same when it may (S-15)",
+            FewCredits,
+            RetriesWithOtherSlots),
+    ];
+
+    /// <summary>Whether the reader is there changes what the writer gets.</summary>
+    private static Plan FewCredits()
+    {
+        Plan plan = WithReader();
+        plan.CreditBytes = 128 * 1024;
+        plan.Budget = new RequestBudget(0, 1, 0, EndsWithError: true);
+        return plan;
+    }
+
+    private static void RetriesWithOtherSlots(Bed bed)
+    {
+        const int Epochs = 4;
+        Host reader = bed.Run.Hosts[2];
+        bed.Until("the reader serves", () => reader.Target!.Nodes[0].Node.Phase == ClientNodePhase.Live);
+        for (int i = 0; i < Epochs && (i == 0 || bed.Device.InFlight > 0); i++)
+        {
+            Link link = bed.Run.Links.Last(each => each.Name.StartsWith(bed.Client.Name, StringComparison.Ordinal));
+            link.Down.StalledUntilUs = bed.Run.World.NowUs + 60_000_000;
+            if (i == 0)
+            {
+                bed.Submit(Operation.Read, 8, 8);
+                bed.For(100);
+            }
+
+            if (reader.Kernel is null)
+            {
+                reader.AddDevice();
+            }
+            else
+            {
+                reader.DropDevice();
+            }
+
+            bed.For(2_000);
+            link.Reset();
+            bed.Until("the epoch ends", () => bed.Node.Phase != ClientNodePhase.Live);
+            bed.Until("the node lives", () => bed.Node.Phase == ClientNodePhase.Live);
+        }
+
+        World.Check(bed.Device.LastStatus == DstStatus.LinkLost, $"the read ends with {bed.Device.LastStatus}");
+    }
+
+    private static void ExportReplaced(Bed bed)
+    {
+        bed.Do(Operation.Write, 8, 8);
+        foreach (ExportChange change in Enum.GetValues<ExportChange>())
+        {
+            if (change is not (ExportChange.None or ExportChange.Grown or ExportChange.Copied))
+            {
+                Refuse(bed, change, careless: false);
+                Refuse(bed, change, careless: true);
+            }
+        }
+    }
+
+    private static void Refuse(Bed bed, ExportChange change, bool careless)
+    {
+        bed.Server.ChangeExport(change, careless, RefusedMs * 1000);
+        bed.Until("the connection is lost", () => bed.Node.Phase != ClientNodePhase.Live);
+        bed.Submit(Operation.Read, 8, 8);
+        bed.For(RefusedMs - 1_000);
+        World.Check(bed.Node.State == ClientNodeState.Refused, $"{change}: the status says {bed.Node.State}");
+        World.Check(bed.Device.InFlight == 1, $"{change}: a read is answered");
+        bed.Idle();
+        World.Check(bed.Device.LastStatus == DstStatus.Ok, $"{change}: the read ends with {bed.Device.LastStatus}");
+    }
+
+    private static void ExportGrown(Bed bed)
+    {
+        bed.Do(Operation.Write, 8, 8);
+        bed.Server.ChangeExport(ExportChange.Grown, careless: false, 60_000_000);
+        bed.Do(Operation.Read, 8, 8);
+        World.Check(bed.Server.Live!.Change == ExportChange.Grown, "the larger export did not serve");
+    }
+
+    private static void ExportCopied(Bed bed)
+    {
+        // The copy is of the time between two sessions.
+        for (int i = 0; i < 3; i++)
+        {
+            bed.Do(Operation.Write, 8, 8);
+            bed.Server.Crash(power: false);
+            bed.Until("the connection is lost", () => bed.Node.Phase != ClientNodePhase.Live);
+        }
+
+        bed.Do(Operation.Read, 8, 8);
+        bed.Server.ChangeExport(ExportChange.Copied, careless: false, RefusedMs * 1000);
+        World.Check(bed.Server.Change == ExportChange.Copied, "there is no older record");
+        bed.Until("the device fails", () => bed.Client.HasFailed);
+        bed.Until("it is made anew, on the right export", () => bed.Node.Phase == ClientNodePhase.Live);
+    }
+
+    private static void StaleJoin(Bed bed)
+    {
+        bed.Do(Operation.Write, 8, 4);
+        long stallUs = 3_000_000;
+        Pipe old = Rejoin(bed, stallUs);
+        bed.Run.Links[^2].Reset();
+        bed.Until("the epoch ends", () => bed.Node.Phase != ClientNodePhase.Joining);
+
+        // The new session waits for its own JOIN when the old one comes.
+        Rejoin(bed, 2 * stallUs);
+        World.Check(old.OnTheWay > 0, "the old JOIN has gone already");
+        bed.Until("the node lives", () => bed.Node.Phase == ClientNodePhase.Live);
+        bed.Do(Operation.Read, 8, 4, fua: false);
+    }
+
+    /// <summary>Ends the session; the JOIN of the next one stays on its way for a while.</summary>
+    private static Pipe Rejoin(Bed bed, long stallUs)
+    {
+        if (bed.Node.Phase == ClientNodePhase.Live)
+        {
+            bed.Link.Reset();
+            bed.Until("the epoch ends", () => bed.Node.Phase != ClientNodePhase.Live);
+        }
+
+        int links = bed.Run.Links.Count;
+        bed.Until("another connection stands", () => bed.Run.Links.Count == links + 2);
+        Pipe joins = bed.Link.Up;
+        bed.Until("it has sent HELLO", () => joins.OnTheWay > 0);
+        bed.Until("it is greeted", () => joins.OnTheWay == 0);
+        joins.StalledUntilUs = bed.Run.World.NowUs + stallUs;
+        bed.Until("JOIN is on its way", () => joins.OnTheWay > 0);
+        return joins;
+    }
+}
