@@ -61,8 +61,9 @@ public sealed partial class ClientLane
                 return;
             }
 
+            bool begins = _replayedTo == 0;
             _replayedTo = piece.OffsetBytes + piece.LengthBytes;
-            SendEntry(slot, lane, in piece, in entry, nowMs);
+            SendEntry(slot, lane, in piece, in entry, begins, nowMs);
         }
 
         if (_recovery == RecoveryStep.Replaying && _replaysInFlight == 0)
@@ -150,7 +151,7 @@ public sealed partial class ClientLane
         EndRecovery(DstStatus.ProtectionError);
     }
 
-    private void SendEntry(int slot, int lane, in LogEntry piece, in LogEntry whole, long nowMs)
+    private void SendEntry(int slot, int lane, in LogEntry piece, in LogEntry whole, bool begins, long nowMs)
     {
         ref SlotState place = ref _slots[slot];
         place.Use = SlotUse.Replay;
@@ -178,6 +179,7 @@ public sealed partial class ClientLane
             EntryPlace = whole.Place,
             EntryArenaOffset = whole.ArenaOffset,
             EntryBytes = whole.DataBytes,
+            EntryBegins = begins,
         });
     }
 

@@ -273,6 +273,9 @@ public struct LaneEffect
     /// <summary>SendLog: bytes of that data.</summary>
     public int EntryBytes;
 
+    /// <summary>SendLog: nothing of the entry was sent before in this recovery.</summary>
+    public bool EntryBegins;
+
     /// <summary>Complete: how.</summary>
     public DstStatus Status;
 

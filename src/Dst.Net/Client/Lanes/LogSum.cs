@@ -20,19 +20,4 @@ internal readonly record struct LogSum(ChecksumKind Kind, ulong Sum)
         DataChecksum.WriteTable(ChecksumKind.Xxh3, table, sum[..bytes]);
         return new LogSum(kind, BitConverter.ToUInt64(sum));
     }
-
-    /// <summary>True when data is what the table was made of.</summary>
-    /// <param name="data">All of it.</param>
-    public bool IsOf(ReadOnlySpan<byte> data)
-    {
-        if (Kind == ChecksumKind.None)
-        {
-            return true;
-        }
-
-        Span<byte> table = stackalloc byte[WireLimits.ChunksMax * WireLimits.ChecksumMaxBytes];
-        table = table[..DataChecksum.TableBytes(Kind, data.Length)];
-        DataChecksum.WriteTable(Kind, data, table);
-        return Of(Kind, table).Sum == Sum;
-    }
 }

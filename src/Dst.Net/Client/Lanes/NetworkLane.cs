@@ -24,6 +24,7 @@ internal sealed unsafe class NetworkLane
     private readonly int[] _slotOfLeg;
     private readonly int[] _freeLegs;
     private readonly byte[] _tableKinds;
+    private readonly LogCheck _logCheck = new();
     private readonly nint _heads;
     private readonly int _headBytes;
     private NodeConnection? _connection;
@@ -244,7 +245,10 @@ internal sealed unsafe class NetworkLane
         if (effect.DataBytes > 0)
         {
             ReadOnlySpan<byte> whole = new((void*)(log + (nint)effect.EntryArenaOffset), effect.EntryBytes);
-            if (!_lanes.SumsOf(effect.LogLane)[effect.EntryPlace].IsOf(whole))
+            bool good = effect.EntryBegins
+                ? _logCheck.Begin(_lanes.SumsOf(effect.LogLane)[effect.EntryPlace], whole)
+                : _logCheck.IsIntact(whole, (int)(effect.ArenaOffset - effect.EntryArenaOffset), effect.DataBytes);
+            if (!good)
             {
                 _machine.OnDamagedLog();
                 return;

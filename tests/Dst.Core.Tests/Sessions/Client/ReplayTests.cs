@@ -144,6 +144,33 @@ public sealed class ReplayTests
         Assert.Equal([0UL, 1024UL, 512UL, 8192UL], order.Select(effect => effect.Header.OffsetBytes));
         Assert.Equal([512, 1024, 512, 512], order.Select(effect => effect.DataBytes));
         Assert.Equal([0L, 1024L, 2048L, 2560L], order.Select(effect => effect.ArenaOffset));
+        Assert.Equal([true, false, true, true], order.Select(effect => effect.EntryBegins));
+    }
+
+    [Fact]
+    public void An_entry_begins_anew_with_each_replay()
+    {
+        _rig.Up();
+        Write(0, LaneRig.Write(0, 2048));
+        Write(1, LaneRig.Write(512, 512));
+        for (int i = 0; i < 2; i++)
+        {
+            // Cut after the first part.
+            List<LaneEffect> sent = Recover().FindAll(IsSend);
+            Assert.Equal([true, false, true], sent.Select(effect => effect.EntryBegins));
+            _rig.Answer(sent[0]);
+        }
+    }
+
+    /// <summary>What lies at the beginning was overwritten: the first part that goes begins the entry.</summary>
+    [Fact]
+    public void An_entry_begins_with_the_first_part_that_is_sent()
+    {
+        _rig.Up();
+        Write(0, LaneRig.Write(0, 2048));
+        Write(1, LaneRig.Write(0, 512));
+        List<LaneEffect> sent = Recover().FindAll(IsSend);
+        Assert.Equal([(512UL, true), (0UL, true)], sent.Select(one => (one.Header.OffsetBytes, one.EntryBegins)));
     }
 
     [Fact]
