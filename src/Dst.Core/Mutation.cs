@@ -56,6 +56,9 @@ internal enum Mutation
     /// <summary>The boot id stays when the disk behind has lost writes (S-23).</summary>
     BootIdKept,
 
+    /// <summary>A read that waited while the disk behind lost writes is answered (S-23).</summary>
+    ReadsOverALoss,
+
     /// <summary>A read-only session may change blocks (S-04).</summary>
     ReaderMayWrite,
 

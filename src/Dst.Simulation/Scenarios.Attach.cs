@@ -40,7 +40,30 @@ internal static partial class Scenarios
             "each epoch grants other credits, so a request takes new ids: it ends all the same when it may (S-15)",
             FewCredits,
             RetriesWithOtherSlots),
+        new(
+            "read-over-a-loss",
+            "a read waits while the disk behind an export loses what was written before: it is no old data (S-23)",
+            FastDisk,
+            ReadOverALoss),
     ];
+
+    /// <summary>Its answers come before the orders of the thread that has heard of the loss.</summary>
+    private static Plan FastDisk()
+    {
+        Plan plan = WriteBack();
+        plan.DiskUs = 1;
+        return plan;
+    }
+
+    private static void ReadOverALoss(Bed bed)
+    {
+        for (int i = 0; i < 50; i++)
+        {
+            bed.Do(Operation.Write, 8, 8);
+            bed.Server.CutBehind();
+            bed.Do(Operation.Read, 8, 8);
+        }
+    }
 
     /// <summary>Whether the reader is there changes what the writer gets.</summary>
     private static Plan FewCredits()

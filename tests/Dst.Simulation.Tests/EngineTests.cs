@@ -107,7 +107,7 @@ public sealed class EngineTests
         writer.Replays = false;
         history.End(0, Write(world, history, writer, 1), good: true, durable: false, writer);
         Step(world);
-        history.OnLoss(readable: false);
+        history.OnLoss();
         history.CheckRead(0, 0, Step(world), lenient: false);
         long flush = Step(world);
         Assert.Throws<ViolationException>(() => history.OnFlushOk(1, flush));
@@ -115,9 +115,20 @@ public sealed class EngineTests
         writer.Replays = false;
         history.End(0, Write(world, history, writer, 1), good: true, durable: false, writer);
         Step(world);
-        history.OnLoss(readable: false);
+        history.OnLoss();
         history.Accept(1);
         history.OnFlushOk(1, Step(world));
+    }
+
+    [Fact]
+    public void ALossThatIsMadeGoodIsNotSeen()
+    {
+        (World world, BlockHistory history, Writer writer) = Make();
+        history.End(0, Write(world, history, writer, 1), good: true, durable: false, writer);
+        Step(world);
+        history.OnLoss();
+        history.CheckRead(0, 1, Step(world), lenient: false);
+        Assert.Throws<ViolationException>(() => history.CheckRead(0, 0, Step(world), lenient: false));
     }
 
     [Fact]
@@ -126,7 +137,7 @@ public sealed class EngineTests
         (World world, BlockHistory history, Writer writer) = Make();
         history.End(0, Write(world, history, writer, 1), good: true, durable: false, writer);
         Step(world);
-        history.OnLoss(readable: true);
+        history.OnLoss();
         history.CheckRead(0, 0, Step(world), lenient: true);
         history.CheckRead(0, 1, Step(world), lenient: true);
         Assert.Throws<ViolationException>(() => history.CheckRead(0, 2, Step(world), lenient: true));

@@ -76,6 +76,7 @@ public sealed class ServerLane
     private readonly ChecksumKind _checksum;
     private readonly ulong _wireEpoch;
     private readonly ulong _gateEpoch;
+    private readonly ulong _bootId;
     private readonly bool _readOnly;
     private readonly Slot[] _slots;
     private readonly ushort[] _active; // slots in use, in no order
@@ -104,6 +105,7 @@ public sealed class ServerLane
         _checksum = checksum;
         _wireEpoch = wireEpoch;
         _gateEpoch = gateEpoch;
+        _bootId = gate.BootId;
         _readOnly = wireEpoch == 0;
         _slots = new Slot[credits.Requests];
         _active = new ushort[credits.Requests];
@@ -124,7 +126,7 @@ public sealed class ServerLane
     /// <summary>Slots in use: received in part, running, or being answered.</summary>
     public int ActiveCount => _activeCount;
 
-    /// <summary>True after a verdict to close or a goodbye.</summary>
+    /// <summary>True after a verdict to close, a goodbye, or a read that a loss has overtaken.</summary>
     public bool IsClosed => _closed;
 
     /// <summary>The request of a slot as the disk is to run it: in write-through every write has FUA (S-21).</summary>
@@ -223,6 +225,11 @@ public sealed class ServerLane
         {
             // Before the reply, so that whoever hears of the failure finds it counted (S-20).
             _gate.CountWriteError();
+        }
+
+        if (header.Operation == Operation.Read && IsOvertakenByLoss())
+        {
+            _closed = true;
         }
 
         bool flush = header.Operation == Operation.Flush;
@@ -418,6 +425,13 @@ public sealed class ServerLane
             && header.OffsetBytes <= _geometry.SizeBytes - header.LengthBytes;
         return whole && inside && header.LengthBytes <= limit ? DstStatus.Ok : DstStatus.Invalid;
     }
+
+    /// <summary>
+    /// What is read now may be older than what the client has read before, and it has to replay first: the control
+    /// thread is about to end the session, and the client asks again (S-23). Readers replay nothing, and see less.
+    /// </summary>
+    private bool IsOvertakenByLoss() =>
+        !_readOnly && _gate.BootId != _bootId && !Mutations.Has(Mutation.ReadsOverALoss);
 
     private LaneVerdict Finish(int slot, DstStatus status)
     {

@@ -276,11 +276,10 @@ internal sealed class BlockHistory
     }
 
     /// <summary>The disk lost what no flush covered. What nobody can replay is gone for readers.</summary>
-    /// <param name="readable">The server lives on: until its client has replayed, reads may see the loss.</param>
-    public void OnLoss(bool readable)
+    public void OnLoss()
     {
         PutAtRisk();
-        MarkLoss(static writer => !writer.Replays, readable);
+        MarkLoss(static writer => !writer.Replays, readable: false);
     }
 
     /// <summary>A flush failed; pages may have gone back to what they were.</summary>

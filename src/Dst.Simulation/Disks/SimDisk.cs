@@ -205,7 +205,7 @@ internal sealed class SimDisk : Actor, IStableBlocks
         OpCount = 0;
         StuckUntilUs = 0;
         LoseCache();
-        History.OnLoss(readable: false);
+        History.OnLoss();
     }
 
     /// <summary>
@@ -216,7 +216,7 @@ internal sealed class SimDisk : Actor, IStableBlocks
     {
         LoseCache();
         StuckUntilUs = long.MaxValue / 4;
-        History.OnLoss(readable: true);
+        History.OnLoss();
     }
 
     /// <summary>Nothing fails any more.</summary>

@@ -521,6 +521,21 @@ public sealed class ExportSessionTests
         Assert.Empty(next.Completed);
     }
 
+    /// <summary>S-23: what waited while the disk behind lost changes may be answered, but for reads.</summary>
+    [Fact]
+    public void A_read_that_a_loss_has_overtaken_is_not_answered()
+    {
+        ExportBed bed = new(CacheMode.WriteBack);
+        Live live = bed.Granted(Message(A, 0));
+        live.Send(Operation.Write, 0, 1);
+        live.Send(Operation.Read, 1, 1);
+        bed.Session.ChangeBootId(99, bed.NowMs);
+        Assert.Equal(LaneAction.Reply, live.Lane.OnDone(0, DstStatus.Ok).Action);
+        LaneVerdict verdict = live.Lane.OnDone(1, DstStatus.Ok);
+        Assert.Equal((LaneAction.None, true), (verdict.Action, verdict.Drained));
+        Assert.Equal(LaneAction.None, live.Lane.OnHeader(live.Request(Operation.Read, 2, 1)).Action);
+    }
+
     /// <summary>S-24: the mark is told at attach.</summary>
     [Fact]
     public void Attach_tells_of_poison()
