@@ -102,7 +102,7 @@ fi
 publish_s=$SECONDS
 
 # Variants take one thread (the switch is one for the process), the rest runs beside them.
-timeout $step_timeout_s "$native" variants --hours 0.03 --budget 1000 >"$results/variants.log" 2>&1 &
+timeout $step_timeout_s "$native" variants >"$results/variants.log" 2>&1 &
 variants=$!
 timeout $step_timeout_s "$native" scenarios >"$results/scenarios.log" 2>&1
 count scenarios $?
@@ -113,6 +113,6 @@ done
 fresh_seeds
 wait $variants
 count variants $?
-grep 'SURVIVES' "$results/variants.log"
+grep -E 'SURVIVES|LATE' "$results/variants.log"
 tail -n 1 -q "$results/scenarios.log" "$results/variants.log"
 finish

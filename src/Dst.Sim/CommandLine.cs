@@ -45,12 +45,6 @@ internal static class CommandLine
         DefaultValueFactory = _ => Environment.ProcessorCount,
     };
 
-    private static readonly Option<int> BudgetOfSeeds = new("--budget")
-    {
-        Description = "Seeds until a variant counts as survivor.",
-        DefaultValueFactory = _ => 2_000,
-    };
-
     private static readonly Option<string?> VariantName = new("--variant")
     {
         Description = "Run with a broken variant of the core.",
@@ -102,9 +96,9 @@ internal static class CommandLine
         shrink.SetAction(parsed => Shrink(parsed));
         Command scenarios = new("scenarios", "Runs every named scenario.") { VariantName, ShowTrace };
         scenarios.SetAction(parsed => RunScenarios(parsed));
-        Command variants = new("variants", "Runs every broken variant of the core until a seed finds it.")
+        Command variants = new("variants", "Runs every broken variant of the core, each for its budget of seeds.")
         {
-            BudgetOfSeeds, Hours, VariantName,
+            VariantName,
         };
         variants.SetAction(parsed => RunVariants(parsed));
         Command check = new("check", "Judges a recorded run of real programs (nodes trace:PATH,NODE).")
@@ -259,7 +253,6 @@ internal static class CommandLine
         string? only = parsed.GetValue(VariantName);
         int survivors = 0;
         int found = 0;
-        long horizonMs = (long)(parsed.GetValue(Hours) * 3_600_000);
         Stopwatch watch = Stopwatch.StartNew();
         foreach (string variant in Variants.All)
         {
@@ -268,12 +261,18 @@ internal static class CommandLine
                 continue;
             }
 
-            VariantResult result = Variants.Run(variant, parsed.GetValue(BudgetOfSeeds), horizonMs);
-            survivors += result.Violation is null ? 1 : 0;
-            found += result.Violation is null ? 0 : 1;
-            string how = result.Violation is null ? $"SURVIVES {result.Finder}" : $"found by {result.Finder}";
+            VariantResult result = Variants.Run(variant);
+            survivors += result.IsFoundEarly ? 0 : 1;
+            found += result.IsFoundEarly ? 1 : 0;
+            string how = (result.Violation, result.IsFoundEarly) switch
+            {
+                (null, _) => $"SURVIVES {result.Finder}",
+                (_, false) => $"LATE, found by {result.Finder}",
+                _ => $"found by {result.Finder}",
+            };
             string what = Short(result.Violation);
-            Console.WriteLine($"{variant,-26} {how,-38} {result.Seeds,5} seeds {result.Steps,10} steps  {what}");
+            Console.WriteLine(
+                $"{variant,-26} {how,-38} {result.Seeds,3} of {result.Budget,3} seeds {result.Steps,10} steps  {what}");
         }
 
         string took = $"{found + survivors} broken variants, {watch.ElapsedMilliseconds} ms";

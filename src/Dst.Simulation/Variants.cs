@@ -8,16 +8,55 @@ namespace Dst.Simulation;
 /// <summary>What became of a broken variant.</summary>
 /// <param name="Variant">Which.</param>
 /// <param name="Finder">
-/// The scenario or seed that found it; null when none did. Without a violation: the plan that fails in the product, too.
+/// The scenario or seed that found it; null when none did. Without a violation: the plan that the product fails, too.
 /// </param>
 /// <param name="Violation">How it was found.</param>
 /// <param name="Seeds">Seeds that were run.</param>
+/// <param name="Budget">Seeds that it may take.</param>
 /// <param name="Steps">Steps of all of them.</param>
-internal sealed record VariantResult(string Variant, string? Finder, string? Violation, int Seeds, long Steps);
+internal sealed record VariantResult(
+    string Variant, string? Finder, string? Violation, int Seeds, int Budget, long Steps)
+{
+    /// <summary>
+    /// True when it was found with two thirds of its budget to spare: one that takes longer than before says that the
+    /// world hides something now.
+    /// </summary>
+    public bool IsFoundEarly => Violation is not null && Variants.Slack * Seeds <= Budget;
+}
 
 /// <summary>Runs broken variants of the core until a seed finds them: a check that finds nothing is none.</summary>
 internal static class Variants
 {
+    /// <summary>A variant has to be found within this part of its budget.</summary>
+    public const int Slack = 3;
+
+    /// <summary>Virtual time of a variant's seeds, for which the budgets are.</summary>
+    public const long HorizonMs = 108_000;
+
+    /// <summary>Seeds that a variant may take; without an entry a scenario finds it.</summary>
+    private static readonly Dictionary<Mutation, int> Budgets = new()
+    {
+        [Mutation.GrantBeforeDurable] = 10,
+        [Mutation.TableForgetsErrors] = 20,
+        [Mutation.ZeroesNotFlushed] = 20,
+        [Mutation.BodyChecksumIgnored] = 10,
+        [Mutation.ReplyChecksumIgnored] = 20,
+        [Mutation.LogEmptiedByBudget] = 50,
+        [Mutation.FlushCoversTooMuch] = 50,
+        [Mutation.FlushOneNode] = 10,
+        [Mutation.FlushOneQueue] = 20,
+        [Mutation.LedgerTooFar] = 50,
+        [Mutation.GivenUpOnLiveEpoch] = 20,
+        [Mutation.LossForgotten] = 100,
+        [Mutation.DeadlineForgotten] = 10,
+        [Mutation.FlushNotJudged] = 20,
+        [Mutation.GenerationKept] = 20,
+        [Mutation.PoisonClearedByAnyFlush] = 100,
+        [Mutation.ClientSilenceIgnored] = 50,
+        [Mutation.BudgetOverdrawn] = 20,
+        [Mutation.HandshakeUnbounded] = 50,
+    };
+
     /// <summary>Every variant.</summary>
     public static IReadOnlyList<string> All { get; } =
         [.. Enum.GetNames<Mutation>().Where(static name => name != nameof(Mutation.None))];
@@ -35,11 +74,10 @@ internal static class Variants
     /// Runs one variant: scenarios first, then seeds. Not while anything else of the core runs in this process.
     /// </summary>
     /// <param name="name">Which.</param>
-    /// <param name="seedsMax">Its budget of seeds.</param>
-    /// <param name="horizonMs">Virtual time of each.</param>
-    public static VariantResult Run(string name, int seedsMax, long horizonMs)
+    public static VariantResult Run(string name)
     {
         Mutation variant = Enum.Parse<Mutation>(name);
+        int budget = Budgets.GetValueOrDefault(variant);
         long steps = 0;
         Mutations.Active = variant;
         try
@@ -50,26 +88,27 @@ internal static class Variants
                 steps += told.Steps;
                 if (told.Violation is not null)
                 {
-                    return new VariantResult(variant.ToString(), scenario.Name, told.Violation, 0, steps);
+                    return new VariantResult(variant.ToString(), scenario.Name, told.Violation, 0, budget, steps);
                 }
             }
 
-            for (int i = 1; i <= seedsMax; i++)
+            for (int i = 1; i <= budget; i++)
             {
                 ulong seed = (ulong)i;
-                RunResult result = SimulationRun.Run(seed, PlanOf(variant, seed, horizonMs));
+                RunResult result = SimulationRun.Run(seed, PlanOf(variant, seed));
                 steps += result.Steps;
                 if (result.Violation is not null)
                 {
                     Mutations.Active = Mutation.None;
-                    RunResult product = SimulationRun.Run(seed, PlanOf(variant, seed, horizonMs));
+                    RunResult product = SimulationRun.Run(seed, PlanOf(variant, seed));
                     if (product.Violation is not null)
                     {
                         // A plan under which the product fails shows nothing.
-                        return new VariantResult(variant.ToString(), $"seed {seed} of the product", null, i, steps);
+                        string finder = $"seed {seed} of the product";
+                        return new VariantResult(variant.ToString(), finder, null, i, budget, steps);
                     }
 
-                    return new VariantResult(variant.ToString(), $"seed {seed}", result.Violation, i, steps);
+                    return new VariantResult(variant.ToString(), $"seed {seed}", result.Violation, i, budget, steps);
                 }
             }
         }
@@ -78,13 +117,13 @@ internal static class Variants
             Mutations.Active = Mutation.None;
         }
 
-        return new VariantResult(variant.ToString(), null, null, seedsMax, steps);
+        return new VariantResult(variant.ToString(), null, null, budget, budget, steps);
     }
 
-    private static Plan PlanOf(Mutation variant, ulong seed, long horizonMs)
+    private static Plan PlanOf(Mutation variant, ulong seed)
     {
         Plan plan = Plan.Of(seed);
-        plan.HorizonMs = horizonMs;
+        plan.HorizonMs = HorizonMs;
         Favour(variant, plan);
         return plan;
     }
@@ -123,6 +162,12 @@ internal static class Variants
                 plan.Slots = int.Max(plan.Slots, 8);
                 plan.CreditBytes = 1 << 20;
                 plan.With(Fault.Reset, 2_000);
+                break;
+            case Mutation.FlushCoversTooMuch:
+                plan.Cache = CacheMode.WriteBack;
+                plan.ThinkUs = 20_000;
+                plan.FlushShare = 200;
+                plan.With(Fault.PowerCut, 10_000);
                 break;
             case Mutation.FlushNotJudged:
                 plan.Cache = CacheMode.WriteBack;

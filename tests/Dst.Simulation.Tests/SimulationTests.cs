@@ -66,7 +66,14 @@ public sealed class SimulationTests
     [InlineData("FlushOneNode")]
     [InlineData("SlotLeak")]
     [InlineData("ReplyChecksumIgnored")]
-    public void ABrokenVariantIsFound(string variant) => Assert.NotNull(Variants.Run(variant, 20, HorizonMs).Violation);
+    public void ABrokenVariantIsFound(string variant) => Assert.True(Variants.Run(variant).IsFoundEarly);
+
+    [Theory]
+    [InlineData("a rule is broken", 6, true)]
+    [InlineData("a rule is broken", 7, false)]
+    [InlineData(null, 6, false)]
+    public void AVariantIsFoundWithinAThirdOfItsBudget(string? violation, int seeds, bool expected) =>
+        Assert.Equal(expected, new VariantResult("Any", "seed", violation, seeds, 20, 0).IsFoundEarly);
 
     [Fact]
     public void AFailureIsShrunk()

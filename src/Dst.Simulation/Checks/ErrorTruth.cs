@@ -32,16 +32,17 @@ internal static class ErrorTruth
             case DstStatus.ReservationConflict:
                 return fenced;
             case DstStatus.Offline:
-                return fenced || host.FailedUs + OrderUs >= sinceUs;
+                return fenced || IsWithin(host.FailedUs, OrderUs, sinceUs);
             case DstStatus.LinkLost:
             case DstStatus.TimedOut:
-                return fenced || host.ErrorBudgetUs + OrderUs >= sinceUs;
+                return fenced || IsWithin(host.ErrorBudgetUs, OrderUs, sinceUs);
             case DstStatus.ProtectionError:
                 return host.World.Plan.Has(Fault.BitFlip);
             case DstStatus.NoSpace:
                 return host.Servers.Any(server => server.Disk.LastErrorUs >= sinceUs);
             case DstStatus.IoError:
                 return host.Servers.Any(server => server.Disk.LastErrorUs >= sinceUs)
+                    || IsWithin(host.ForcedUs, OrderUs, sinceUs)
                     || (AsksForDurability(host, in request) && host.Servers.Any(server => IsUnsafe(server, sinceUs)))
                     || (AsksForDurability(host, in request) && host.LostUs >= sinceUs);
             default:
@@ -49,8 +50,12 @@ internal static class ErrorTruth
         }
     }
 
+    /// <summary>True when something that happened, if it ever did, may still have reached the request.</summary>
+    private static bool IsWithin(long happenedUs, long laterUs, long sinceUs) =>
+        happenedUs >= 0 && happenedUs + laterUs >= sinceUs;
+
     private static bool IsUnsafe(SimServer server, long sinceUs) =>
-        server.PoisonMark || server.Live?.IsPoisoned == true || server.PoisonedUs + MarkUs >= sinceUs;
+        server.PoisonMark || server.Live?.IsPoisoned == true || IsWithin(server.PoisonedUs, MarkUs, sinceUs);
 
     private static bool AsksForDurability(Host host, in Request request) =>
         request.Operation == Operation.Flush

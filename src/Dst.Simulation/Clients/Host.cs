@@ -1,8 +1,10 @@
 using Dst.Core.Requests;
+using Dst.Core.Sessions;
 using Dst.Core.Sessions.Client;
 using Dst.Core.Wire;
 using Dst.Simulation.Checks;
 using Dst.Simulation.Engine;
+using Dst.Simulation.Plans;
 using Dst.Simulation.Servers;
 
 namespace Dst.Simulation.Clients;
@@ -19,16 +21,29 @@ internal sealed class Host : Actor
     private const int ClearError = 3;
     private const int Leave = 4;
     private const int Recover = 5;
+    private const int EndLeave = 6;
+
+    /// <summary>A target waits no longer than this for the answer to its goodbyes.</summary>
+    private const long LeaveUs = 5_000_000;
 
     private readonly Chance _chance;
     private readonly long _clockMs;
     private int _lives;
     private UInt128 _device;
     private bool _takeOver;
-    private bool _removing;
+    private Farewell _farewell;
     private long _stateFailsUntilUs;
     private long _errorBudgetUs = -1;
     private long _lostUs = -1;
+
+    /// <summary>How a device that works comes to its end.</summary>
+    private enum Farewell
+    {
+        None,
+        Removed,
+        RemovedByForce,
+        Stopped,
+    }
 
     /// <summary>A machine without a device.</summary>
     public Host(World world, string name, int number, SimServer[] servers, bool isReader)
@@ -92,6 +107,9 @@ internal sealed class Host : Actor
     /// <summary>When an operator failed what waits; -1 for never.</summary>
     public long FailedUs { get; private set; } = -1;
 
+    /// <summary>When a removal by force ended what waited; -1 for never.</summary>
+    public long ForcedUs { get; private set; } = -1;
+
     /// <summary>When a node last said that unflushed writes are lost; -1 for never.</summary>
     public long LostUs =>
         Target?.Nodes.Any(node => node.Node.LostUnflushedWrites) == true ? World.NowUs : _lostUs;
@@ -106,7 +124,7 @@ internal sealed class Host : Actor
     public bool HasFailed { get; private set; }
 
     /// <summary>True once a device that works is not wanted any more.</summary>
-    public bool IsRemoving => _removing;
+    public bool IsRemoving => _farewell != Farewell.None;
 
     /// <summary>Milliseconds of this machine's monotonic clock.</summary>
     public long NowMs => _clockMs + (World.NowUs / 1000);
@@ -130,7 +148,7 @@ internal sealed class Host : Actor
     {
         _takeOver = takeOver;
         HasFailed = false;
-        _removing = false;
+        _farewell = Farewell.None;
         Kernel = new Kernel(World, this, World.NextActorId());
         Kernel.Start();
         BeginTarget();
@@ -187,17 +205,23 @@ internal sealed class Host : Actor
         Post(5_000_000 + _chance.Wait(5_000_000), StartKernel);
     }
 
-    /// <summary>Removes the device in peace: requests end, a last flush, the hold is given back.</summary>
-    public void Remove()
+    /// <summary>
+    /// Removes the device: requests end, by force with an error, a last flush, the hold is given back. A target that
+    /// hears nothing of that in time stops all the same.
+    /// </summary>
+    public void Remove(bool force = false)
     {
-        if (Kernel is not null && Target is { Process.Alive: true } && !_removing)
+        if (TryEnd(force ? Farewell.RemovedByForce : Farewell.Removed))
         {
-            _removing = true;
-            Kernel.IsBusy = false;
-            Kernel.Flush(0);
-            Post(1_000_000, Leave, Kernel.Id);
+            Kernel!.Flush(0);
         }
     }
+
+    /// <summary>
+    /// The kernel device is stopped by somebody else: once its requests have ended the target stops in good order, the
+    /// hold stays, and the same device is made again with what its state directory and /run/dst say.
+    /// </summary>
+    public void StopTarget() => TryEnd(Farewell.Stopped);
 
     /// <summary>An operator's order to every node.</summary>
     public void Ask(NodeOrder order)
@@ -324,10 +348,23 @@ internal sealed class Host : Actor
     public void OnClosed(Target target)
     {
         target.Process.Alive = false;
-        if (_removing)
+        foreach (NodeDriver node in target.Nodes)
+        {
+            HoldRecord record = node.Server.Record;
+            World.Check(
+                !node.Node.HoldGivenBack || !record.Held || record.Holder != new DeviceId(_device, (uint)node.Index)
+                    || World.Plan.Has(Fault.Clone),
+                $"{node.Name} has given the hold of epoch {record.Granted} back, and holds it (S-04)");
+        }
+
+        if (_farewell != Farewell.None)
         {
             DropDevice();
-            ForgetDevice();
+            if (_farewell != Farewell.Stopped)
+            {
+                ForgetDevice();
+            }
+
             Post(1_000_000 + _chance.Wait(3_000_000), StartKernel);
         }
     }
@@ -357,17 +394,10 @@ internal sealed class Host : Actor
                 AddDevice(takeOver: true);
                 break;
             case Leave when Kernel is not null && Kernel.Id == a:
-                if (Kernel.InFlight > 0 || Target is not { Process.Alive: true })
-                {
-                    Post(500_000, Leave, a);
-                }
-                else
-                {
-                    // Once more later: the target may die before it has left.
-                    Ask(NodeOrder.Leave);
-                    Post(30_000_000, Leave, a);
-                }
-
+                OnLeave();
+                break;
+            case EndLeave when Kernel is not null && Kernel.Id == a:
+                Ask(NodeOrder.Stop);
                 break;
             default:
                 break;
@@ -382,8 +412,42 @@ internal sealed class Host : Actor
         Resume => $"{Name} resumes",
         Recover => $"{Name}: its device has failed",
         ClearError => $"{Name}: dstctl clear-error",
-        _ => $"{Name}: remove-device, {Kernel?.InFlight} in flight",
+        EndLeave => $"{Name}: its target waits no longer",
+        _ => $"{Name}: its device ends, {_farewell}, {Kernel?.InFlight} in flight",
     };
+
+    private bool TryEnd(Farewell farewell)
+    {
+        if (Kernel is null || Target is not { Process.Alive: true } || IsRemoving)
+        {
+            return false;
+        }
+
+        _farewell = farewell;
+        Kernel.IsBusy = false;
+        Post(1_000_000, Leave, Kernel.Id);
+        return true;
+    }
+
+    private void OnLeave()
+    {
+        if (Target is { Process.Alive: true } && Kernel!.InFlight == 0)
+        {
+            // Once more later: the target may die before it has left.
+            Ask(_farewell == Farewell.Stopped ? NodeOrder.Stop : NodeOrder.Leave);
+            Post(LeaveUs, EndLeave, Kernel.Id);
+            Post(30_000_000, Leave, Kernel.Id);
+            return;
+        }
+
+        if (_farewell == Farewell.RemovedByForce && Target is { Process.Alive: true } target)
+        {
+            ForcedUs = World.NowUs;
+            target.FailPending();
+        }
+
+        Post(500_000, Leave, Kernel!.Id);
+    }
 
     private void BeginTarget()
     {

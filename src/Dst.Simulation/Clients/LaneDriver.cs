@@ -81,6 +81,15 @@ internal sealed class LaneDriver : Actor
         Drain();
     }
 
+    /// <summary>Every request ends with an error, and so do those to come (U-21).</summary>
+    public void Fail()
+    {
+        LaneOrder order = new() { Kind = LaneOrderKind.Fail, Status = DstStatus.IoError, ForEver = true };
+        World.Coverage.Hit(Machine.ClientLane, (int)Lane.Stage, (int)order.Kind);
+        Lane.OnOrder(in order, _node.NowMs);
+        Drain();
+    }
+
     /// <summary>Time passed.</summary>
     public void Tick()
     {

@@ -114,6 +114,15 @@ internal sealed class Target
     /// <summary>A request of the kernel is on its way to a queue's thread.</summary>
     public void Deliver(int queue, int tag) => _queues[queue].Deliver(tag);
 
+    /// <summary>Every queue ends what it has with an error (U-21).</summary>
+    public void FailPending()
+    {
+        foreach (QueueDriver queue in _queues)
+        {
+            queue.FailPending();
+        }
+    }
+
     /// <summary>A leg is final.</summary>
     public void LegDone(int queue, int tag, int node, DstStatus status) => _queues[queue].LegDone(tag, node, status);
 
@@ -155,12 +164,16 @@ internal sealed class QueueDriver(World world, Target target, int number, Transa
 {
     private const int TakeRequest = 0;
     private const int Tick = 1;
+    private const int Fail = 2;
 
     /// <summary>Begins to look at its timers.</summary>
     public void Start() => Post(World.Chance.Below(100_000), Tick);
 
     /// <summary>A request is on its way.</summary>
     public void Deliver(int tag) => Post(World.HopUs(), TakeRequest, tag);
+
+    /// <summary>The device ends by force.</summary>
+    public void FailPending() => Post(World.HopUs(), Fail);
 
     /// <summary>A leg is final; the last one completes the request.</summary>
     public void LegDone(int tag, int node, DstStatus status)
@@ -200,6 +213,16 @@ internal sealed class QueueDriver(World world, Target target, int number, Transa
             return;
         }
 
+        if (kind == Fail)
+        {
+            for (int i = 0; i < target.Nodes.Length && target.Process.Alive; i++)
+            {
+                target.Nodes[i].Lanes[number].Fail();
+            }
+
+            return;
+        }
+
         int tag = (int)a;
         Request request = target.Kernel.RequestAt(number, tag);
         BeginResult begun = table.Begin(tag, in request);
@@ -220,7 +243,7 @@ internal sealed class QueueDriver(World world, Target target, int number, Transa
 
     /// <inheritdoc/>
     public override string Describe(int kind, long a, long b) =>
-        kind == Tick
-            ? $"{target.Name} queue {number} tick"
+        kind != TakeRequest
+            ? $"{target.Name} queue {number} {(kind == Tick ? "tick" : "fails all it has")}"
             : $"{target.Name} queue {number} takes tag {a}: {target.Kernel.RequestAt(number, (int)a)}";
 }

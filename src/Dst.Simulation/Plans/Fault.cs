@@ -51,7 +51,7 @@ internal enum Fault
     /// <summary>An operator of the server ends the hold.</summary>
     Release,
 
-    /// <summary>A device is removed in peace and made anew.</summary>
+    /// <summary>A device is removed, in peace or by force, and made anew.</summary>
     Remove,
 
     /// <summary>A request stays with the disk for long.</summary>
@@ -92,6 +92,9 @@ internal enum Fault
 
     /// <summary>A server comes back with another export under the name, until somebody puts it right (S-07).</summary>
     ExportChanges,
+
+    /// <summary>A target stops in good order; its device comes back.</summary>
+    TargetStop,
 
     /// <summary>An operator of the server accepts what a failed flush has lost.</summary>
     ClearError,

@@ -146,7 +146,10 @@ internal sealed class FaultInjector : Actor
                 TakeOver(chance);
                 break;
             case Fault.Remove:
-                host.Remove();
+                host.Remove(force: chance.OneIn(3));
+                break;
+            case Fault.TargetStop:
+                host.StopTarget();
                 break;
             case Fault.Suspend:
                 host.SuspendFor(longUs);

@@ -277,6 +277,7 @@ internal sealed class Plan
         ReadOnlySpan<Fault> ending =
         [
             Fault.Clone, Fault.TakeOver, Fault.Release, Fault.Remove, Fault.ClientReboot, Fault.ExportChanges,
+            Fault.TargetStop,
         ];
         foreach (Fault rare in ending)
         {

@@ -102,13 +102,29 @@ public sealed partial class ClientLane
         for (int leg = _sent.First; leg != None;)
         {
             int next = _legs[leg].SentLink.Next;
-            if (_legs[leg].Tries >= _budget.RetriesMax)
+            EndSpentTries(leg);
+            leg = next;
+        }
+
+        // What was not sent again since it took new ids; reads that were put back have counted the try to come.
+        for (int leg = _waiting.First; leg != None;)
+        {
+            int next = _legs[leg].WaitingLink.Next;
+            if (_legs[leg].Again)
             {
-                BudgetEndCount++;
-                EndLeg(leg, DstStatus.LinkLost);
+                EndSpentTries(leg);
             }
 
             leg = next;
+        }
+    }
+
+    private void EndSpentTries(int leg)
+    {
+        if (_legs[leg].Tries >= _budget.RetriesMax)
+        {
+            BudgetEndCount++;
+            EndLeg(leg, DstStatus.LinkLost);
         }
     }
 

@@ -248,6 +248,20 @@ public sealed class ClientLaneTests
         Assert.DoesNotContain(rig.Order(LaneOrderKind.Resend), IsSend);
     }
 
+    [Fact]
+    public void A_budget_that_came_later_ends_what_waits_to_be_sent_again()
+    {
+        LaneRig rig = new();
+        rig.Up();
+        rig.Submit(0, Write());
+        MoveToNextEpoch(rig);
+        Assert.Single(rig.Order(LaneOrderKind.Resend), IsSend);
+        MoveToNextEpoch(rig);
+        RequestBudget budget = new(0, 1, 0, EndsWithError: true);
+        rig.Order(LaneOrderKind.Budget, change: box => box.Order.Budget = budget);
+        Assert.Contains(MoveToNextEpoch(rig), IsEnd(0, DstStatus.LinkLost));
+    }
+
     private static List<LaneEffect> MoveToNextEpoch(LaneRig rig)
     {
         rig.Down();
