@@ -54,18 +54,17 @@ public sealed partial class RuleTests
 
     [Fact]
     public void WhatIsCheckedElsewhereCitesItsRule() => Assert.Empty(
-        from entry in Elsewhere
-        from path in entry.Value
-        where !Repository.Find(path).Text.Contains(entry.Key, StringComparison.Ordinal)
-        select $"{path} does not cite {entry.Key}");
+        Elsewhere.SelectMany(static entry => entry.Value
+            .Where(path => !Repository.Find(path).Text.Contains(entry.Key, StringComparison.Ordinal))
+            .Select(path => $"{path} does not cite {entry.Key}")));
 
     private static IEnumerable<string> RulesOf(RepositoryFile document) =>
         Heading().Matches(document.Text).Select(match => match.Groups["id"].Value);
 
-    private static IEnumerable<string> Unchecked(IEnumerable<string> rules, RepositoryFile variants)
+    private static List<string> Unchecked(IEnumerable<string> rules, RepositoryFile variants)
     {
         HashSet<string> broken = [.. Citation().Matches(variants.Text).Select(match => match.Value)];
-        return rules.Where(rule => !broken.Contains(rule) && !Elsewhere.ContainsKey(rule));
+        return [.. rules.Where(rule => !broken.Contains(rule) && !Elsewhere.ContainsKey(rule))];
     }
 
     [GeneratedRegex(
