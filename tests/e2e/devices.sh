@@ -84,13 +84,25 @@ test_ext4() { file_system ext4 -q; }
 test_xfs() { file_system xfs -q; }
 test_btrfs() { file_system btrfs -q; }
 
+straddled() ( # NAME: some requests had two legs
+    cd "$DST_RUN_DIR/devices/$1"
+    (($(cat nodes/*/writes | paste -sd+) > $(cat writes)))
+)
+
 test_fio_verify_across_boundaries() {
     start_daemon
     local path
     path=$(add odd --node "file:$f/1,size=16897K" "file:$f/2,size=33280512" --node "mem:24M" --max-io 1M)
+    # Over all three nodes; then every sector around both boundaries is written.
     fio --name=verify --filename="$path" --direct=1 --rw=randrw --bsrange=512-1M --bs_unaligned=0 --blockalign=512 \
-        --size="${fio_mib}M" --io_size="${fio_mib}M" --ioengine=io_uring --iodepth=16 --verify=crc32c --verify_fatal=1 \
+        --size=100% --io_size="${fio_mib}M" --ioengine=io_uring --iodepth=16 --verify=crc32c --verify_fatal=1 \
         --verify_backlog=64 --randrepeat=0 --output-format=terse >"$f/fio.out"
+    fio --filename="$path" --direct=1 --rw=randwrite --bsrange=512-256k --blockalign=512 --size=2M --ioengine=io_uring \
+        --iodepth=8 --verify=crc32c --verify_fatal=1 --output-format=terse \
+        --name=first --offset=$((17302528 - (1 << 20))) --name=second --offset=$((50583040 - (1 << 20))) >"$f/fio.out"
+    # A request over a boundary is one write of the device and two of nodes.
+    wait_until 5 straddled odd
+    (($(cat "$DST_RUN_DIR/devices/odd/nodes/2/writes") > 0))
     # The boundaries themselves, with every size that crosses them.
     local boundary size
     for boundary in 17302528 50583040; do
