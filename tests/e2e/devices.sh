@@ -284,14 +284,16 @@ test_daemon_killed_while_io_runs() {
 test_target_killed() {
     start_daemon
     local path target
-    path=$(add victim --node "file:$f/1,size=32M")
+    # Larger than what is written to it: the writer meets no end of the disk.
+    path=$(add victim --node "file:$f/1,size=2G,sparse")
     target=$(cat "$DST_RUN_DIR/devices/victim/pid")
     dd if=/dev/zero of="$path" bs=1M count=30 oflag=direct status=none
-    (! dd if=/dev/urandom of="$path" bs=4k count=100000 oflag=direct status=none) &
+    timeout 60 dd if=/dev/zero of="$path" bs=4k oflag=direct 2>"$f/writer" &
     local load=$!
-    sleep 1
+    wait_until 20 sh -c "[ \$(cat $DST_RUN_DIR/devices/victim/writes) -gt 100 ]"
     kill -9 "$target"
-    wait "$load"
+    ended_badly "$load"
+    grep 'Input/output error' "$f/writer"
     wait_until 30 sh -c "dstctl status victim | grep -q failed"
     dstctl status victim | grep -qi 'signal 9\|killed'
     wait_until 30 test ! -e "$path"
