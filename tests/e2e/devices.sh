@@ -261,6 +261,28 @@ test_removal_while_requests_hang_is_bounded() {
     [ ! -e "$path" ]
 }
 
+# U-25: before Linux 7.0 START itself reads the partition table, afterwards a helper of dstd does.
+test_a_node_that_never_answers() {
+    start_daemon
+    local status=0
+    timeout 120 dstctl add-device silent --node delay:600000,zero:8M --id 6 2>"$f/err" || status=$?
+    cat "$f/err"
+    if dstctl features | grep -q 'NO_AUTO_PART_SCAN *yes'; then
+        ((status == 0))
+        timeout 60 dstctl remove-device silent --force --timeout 5
+    else
+        ((status == 1))
+        grep -q 'a node does not answer' "$f/err"
+    fi
+    [ -z "$(dstctl list)" ]
+    wait_until 10 test ! -e /dev/ublkc6
+    [ ! -e /dev/ublkb6 ]
+    wait_until 10 sh -c '! pgrep -x dst-target'
+    # The driver takes commands, and the number is free.
+    [ "$(add silent --node zero:8M --id 6)" = /dev/ublkb6 ]
+    dstctl remove-device silent
+}
+
 test_daemon_killed_while_io_runs() {
     start_daemon
     local path target
