@@ -47,11 +47,8 @@ test_flush_reaches_every_dirty_node() {
 test_failed_flush_poisons_until_cleared() {
     # A disk with a volatile cache, whose flushes can be made to fail.
     modprobe dm-flakey
-    modprobe scsi_debug dev_size_mb=64
     local disk path
-    wait_until 10 sh -c 'ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block/'
-    disk=/dev/$(ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block/)
-    wait_until 10 test -b "$disk"
+    disk=$(scsi_disk 64)
     [ "$(cat "/sys/block/${disk##*/}/queue/write_cache")" = "write back" ]
     dmsetup create flaky --uuid dst-test-flaky --table "0 131072 linear $disk 0"
     start_daemon
@@ -88,11 +85,8 @@ test_failed_flush_poisons_until_cleared() {
 test_a_mark_that_cannot_be_written_holds_the_flush() {
     modprobe dm-flakey
     modprobe loop
-    modprobe scsi_debug dev_size_mb=64
     local disk path lasting sectors
-    wait_until 10 sh -c 'ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block/'
-    disk=/dev/$(ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block/)
-    wait_until 10 test -b "$disk"
+    disk=$(scsi_disk 64)
     dmsetup create flaky --uuid dst-test-flaky --table "0 131072 linear $disk 0"
     truncate -s 32M "$f/lasting.img"
     lasting=$(losetup --find --show "$f/lasting.img")
