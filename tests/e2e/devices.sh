@@ -153,6 +153,36 @@ test_discard_and_zeroes_around_4_gib() {
     dstctl remove-device big
 }
 
+# A disk between two other nodes, with a map of what it has room for: a discard reaches it as one.
+test_discard_and_zeroes_of_a_disk() {
+    local disk path
+    disk=$(scsi_disk 64 lbpu=1 lbpws=1)
+    mapped() { cat /sys/bus/pseudo/drivers/scsi_debug/map; }
+    start_daemon
+    path=$(add thin --node zero:32M "dev:$disk" mem:32M)
+    [ "$(cat "/sys/block/${path##*/}/queue/discard_max_bytes")" -gt 0 ]
+    [ "$(cat "/sys/block/${path##*/}/queue/write_zeroes_max_bytes")" -gt 0 ]
+    head -c 64M /dev/urandom >"$f/data"
+    dd if="$f/data" of="$path" bs=1M seek=32 oflag=direct conv=notrunc status=none
+    [ "$(mapped)" = 0-131071 ]
+    # Sectors 16384 to 32767 of the disk, and from 40960 to one block short of 49152.
+    blkdiscard -o $((40 << 20)) -l $((8 << 20)) "$path"
+    wait_until 5 grep -qx 1 "$DST_RUN_DIR/devices/thin/nodes/1/discards"
+    [ "$(mapped)" = 0-16383,32768-131071 ]
+    blkdiscard -z -o $((52 << 20)) -l $(((4 << 20) - 512)) "$path"
+    wait_until 5 grep -qx 1 "$DST_RUN_DIR/devices/thin/nodes/1/write_zeroes"
+    # Over its end, into the next node.
+    blkdiscard -z -o $(((96 << 20) - 4096)) -l 8192 "$path"
+    dd if=/dev/zero of="$f/data" bs=1M seek=8 count=8 conv=notrunc status=none
+    dd if=/dev/zero of="$f/data" bs=512 seek=40960 count=8191 conv=notrunc status=none
+    dd if=/dev/zero of="$f/data" bs=4k seek=$((16384 - 1)) count=1 conv=notrunc status=none
+    cmp <(dd if="$path" bs=1M skip=32 count=64 iflag=direct status=none) "$f/data"
+    [ "$(cat "$DST_RUN_DIR/devices/thin/errors")" = 0 ]
+    dstctl remove-device thin
+    cmp "$disk" "$f/data"
+    rmmod scsi_debug
+}
+
 test_no_zeroes_on_tmpfs() {
     start_daemon
     local path
