@@ -66,6 +66,15 @@ test_failed_flush_poisons_until_cleared() {
     wait_until 5 sh -c "dstctl status poison | grep -q poisoned"
     (! dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct conv=fsync,notrunc status=none)
     (! dd if=/dev/zero of="$path" bs=4k count=1 oflag=direct,dsync conv=notrunc status=none)
+    # What cannot be flushed is not removed: device, record and target are as before.
+    local target
+    target=$(cat "$DST_RUN_DIR/devices/poison/pid")
+    expect 1 "device poison is not removed" dstctl remove-device poison
+    grep -qi 'flush\|fsync' "$work/err"
+    grep -q -- --force "$work/err"
+    [ -b "$path" ]
+    [ "$(cat "$DST_RUN_DIR/devices/poison/pid")" = "$target" ]
+    [ "$(cat "$DST_RUN_DIR/devices/poison/state")" = live ]
     # The mark outlives target and daemon.
     kill_daemon KILL
     pkill -9 -x dst-target
