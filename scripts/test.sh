@@ -120,8 +120,8 @@ done
 
 run_suite() { # SUITE KERNEL
     local only=
-    if [ "$1" = host_restart ]; then
-        KERNEL=$2 tests/e2e/host_restart.sh
+    if [ "$1" = host_restart ] || [ "$1" = demo ]; then
+        KERNEL=$2 "tests/e2e/$1.sh"
     else
         if [ "$1" = network ] && ! $long; then
             only=$network_plain
@@ -136,11 +136,11 @@ run_suite() { # SUITE KERNEL
 # kernel than at DST; --long and --kernel run all.
 suites_of() {
     if $long || [ ${#kernels[@]} = 1 ]; then
-        echo devices safety network disks host_restart
+        echo devices safety network disks host_restart demo
     elif [ "$1" = 6.12 ]; then
         echo devices safety disks host_restart
     else
-        echo devices network
+        echo devices network demo
     fi
 }
 

@@ -207,9 +207,13 @@ test_beyond_the_end() {
     dstctl remove-device end
 }
 
+# What dstd has open, by kind: sockets and pipes have new numbers each time.
+daemon_files() { find "/proc/$(cat "$work/dstd.pid")/fd" -type l -printf '%l\n' | sed 's/\[[0-9]*\]//' | sort; }
+same_daemon_files() { daemon_files | diff "$f/daemon.files" -; }
+
 test_cycles_leave_nothing() {
     start_daemon
-    local i descriptors
+    local i
     touch "$f/blkid"
     # With pauses: more of them would leave an emulated machine no time for anything else.
     (set +x; while [ -e "$f/blkid" ]; do blkid -p /dev/ublkb* >/dev/null 2>&1; sleep 0.2; done) &

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests of backings that need what the kernel of the VM has and few hosts have: made-up SCSI disks, RAM disks,
-# partitions of loop devices.
+# partitions of loop devices. Here they must all run: one that is skipped has failed.
 set -u
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 log=$(mktemp)
@@ -13,5 +13,7 @@ if ! read -r total errors failed skipped < <(sed -nE \
     tail -n 20 "$log"
     exit 1
 fi
-echo "$((total - failed - skipped)) passed, $((failed + errors)) failed, $skipped skipped"
-exit "$status"
+bad=$((failed + errors + skipped))
+((total > 0 && (status == 0 || bad > 0))) || bad=$((bad + 1))
+echo "$((total - failed - skipped)) passed, $bad failed, 0 skipped"
+((bad == 0))

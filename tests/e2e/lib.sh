@@ -54,6 +54,16 @@ kill_daemon() { # [SIGNAL]
     wait_until 20 gone "$pid"
 }
 
+# scsi_disk SIZE-MIB [OPTION=VALUE…]: a disk in memory, for one test; prints its path.
+scsi_disk() {
+    local disk
+    modprobe scsi_debug dev_size_mb="$1" "${@:2}"
+    wait_until 10 sh -c 'ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block/'
+    disk=/dev/$(ls /sys/bus/pseudo/drivers/scsi_debug/adapter0/host*/target*/*/block/)
+    wait_until 10 test -b "$disk"
+    echo "$disk"
+}
+
 gone() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }
 
 # wait_until SECONDS COMMAND…: repeats the command until it succeeds.
@@ -101,6 +111,7 @@ clean_up() {
         ip netns del "$name"
     done
     dmsetup remove_all --force >/dev/null 2>&1
+    modprobe -qr scsi_debug
     rm -rf "$state" "$work"/files "$DST_RUN_DIR"
     mkdir -p "$work/files"
 }
