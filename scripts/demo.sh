@@ -95,22 +95,22 @@ start_server 1 198.51.100
 start_server 2 203.0.113
 start_daemon "$DST_RUN_DIR" here
 
-step_at 1 add-export part1 --node "file:$work/a.img,size=128M" --listen 198.51.100.2 --allow 198.51.100.0/24
-step_at 2 add-export part2 --node "file:$work/b.img,size=128M" --listen 203.0.113.2 --allow 203.0.113.0/24
+step_at 1 add-export part1 --node "file:$work/a.img,size=64M" --listen 198.51.100.2 --allow 198.51.100.0/24
+step_at 2 add-export part2 --node "file:$work/b.img,size=64M" --listen 203.0.113.2 --allow 203.0.113.0/24
 
-nodes=(--node dst://198.51.100.2/part1 --node dst://203.0.113.2/part2 --node "file:$work/c.img,size=128M")
+nodes=(--node dst://198.51.100.2/part1 --node dst://203.0.113.2/part2 --node "file:$work/c.img,size=64M")
 printf '\n# dstctl add-device demo %s\n' "${nodes[*]}"
 disk=$(dstctl add-device demo "${nodes[@]}")
 echo "$disk"
 step mkfs.ext4 -q "$disk"
 mkdir "$work/mnt"
 step mount "$disk" "$work/mnt"
-step dd if=/dev/urandom of="$work/data" bs=1M count=240 status=none
+step dd if=/dev/urandom of="$work/data" bs=1M count=120 status=none
 
 printf '\n# cp %s %s, and in the middle of it: kill -9 of the first server\n' "$work/data" "$work/mnt/data"
 (cp "$work/data" "$work/mnt/data" && sync -f "$work/mnt") &
 copy=$!
-while [ "$(cat "$DST_RUN_DIR/devices/demo/nodes/0/write_bytes")" -lt $((32 << 20)) ] && kill -0 "$copy" 2>/dev/null; do
+while [ "$(cat "$DST_RUN_DIR/devices/demo/nodes/0/write_bytes")" -lt $((16 << 20)) ] && kill -0 "$copy" 2>/dev/null; do
     sleep 0.1
 done
 first=$(server_pid 1)
@@ -128,7 +128,7 @@ echo 3 >/proc/sys/vm/drop_caches
 printf '\n# sha256sum\n'
 (cd "$work" && sha256sum data mnt/data)
 step cmp "$work/data" "$work/mnt/data"
-echo "the same: 240 MiB, written over both servers and the file, and read back"
+echo "the same: 120 MiB, written over both servers and the file, and read back"
 step dstctl status demo
 step_at 1 status
 step umount "$work/mnt"

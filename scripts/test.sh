@@ -187,7 +187,7 @@ if ! $quick; then
     part "publish"
     if scripts/publish.sh; then
         part "vm.sh"
-        vm_tests=(usage_errors surroundings live_output interrupt_kills disks panic boots_again gate)
+        vm_tests=(usage_errors surroundings live_output interrupt_kills panic boots_again gate)
         if $long; then
             vm_tests=()
         else
@@ -206,7 +206,7 @@ if ! $quick; then
             vm_timeout=14400
         fi
         echo "counts: ${counts[*]}"
-        network_plain='whole|killed|silent|operators|two_clients|creation|power_cuts_write_back|chain|ghost|recorded'
+        network_plain='whole|killed|silent|operators|two_clients|creation|power_cuts_write_back|recorded'
         # Both kernels at once: much of a suite is waiting.
         rm -f "$results"/*.log.status
         part "in the VM"

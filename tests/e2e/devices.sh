@@ -216,7 +216,7 @@ test_cycles_leave_nothing() {
     local i
     touch "$f/blkid"
     # With pauses: more of them would leave an emulated machine no time for anything else.
-    (set +x; while [ -e "$f/blkid" ]; do blkid -p /dev/ublkb* >/dev/null 2>&1; sleep 0.2; done) &
+    (set +x; while [ -e "$f/blkid" ]; do blkid -p /dev/ublkb* >/dev/null 2>&1; sleep 1; done) &
     local prober=$!
     # Openers that die at any moment (U-26).
     (
@@ -224,7 +224,7 @@ test_cycles_leave_nothing() {
         while [ -e "$f/blkid" ]; do
             path=$(find /dev -name 'ublkb*' | head -n 1)
             timeout -s KILL 0.05 dd if="$path" of=/dev/null bs=4k iflag=direct >/dev/null 2>&1 || true
-            sleep 0.5
+            sleep 2
         done
     ) &
     local killed=$!
