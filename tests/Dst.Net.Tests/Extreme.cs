@@ -19,6 +19,9 @@ internal sealed record Extreme(int At, int Width, ulong Value)
 
     private static readonly (int At, int Width)[] Record = [(0, 2), (2, 2), (4, 4), (8, 8)];
 
+    /// <summary>A field of the header, where nothing else than what is there is right.</summary>
+    public bool IsInHeader => At < WireLimits.HeaderBytes;
+
     /// <summary>The header promises another body than comes.</summary>
     public bool IsBodyLength => At == BodyAt;
 

@@ -41,6 +41,7 @@ public sealed class ExtremeClientTests
             Assert.True(
                 answers.All(one => one == answer || one == FrameKind.Error),
                 $"{extremes[i]}: {string.Join(' ', answers)}");
+            Assert.False(extremes[i].IsInHeader && answers.Contains(answer), $"{extremes[i]} of a header is taken");
             refused += answers.Contains(FrameKind.Error) ? 1 : 0;
             taken += answers.Contains(answer) ? 1 : 0;
             Assert.Equal(DstStatus.Ok, good.Write(0, (ulong)(2 * i) + 1, 512, data));
