@@ -77,7 +77,7 @@ fresh_seeds() {
     while ((ran < most_seeds)) && { $long || ((ran == 0 || SECONDS < batch_starts_until_s)); }; do
         to=$((from + seeds_per_batch - 1))
         log=$results/seeds-$from.log
-        timeout $step_timeout_s "$native" run --seeds "$from..$to" >"$log" 2>&1
+        timeout $step_timeout_s "$native" run --seeds "$from..$to" --coverage >"$log" 2>&1
         count "seeds-$from" $?
         mapfile -t bad_seeds < <(sed -nE 's/^seed ([0-9]+): step .*/\1/p' "$log")
         if ((${#bad_seeds[@]} > 0)); then
@@ -89,6 +89,16 @@ fresh_seeds() {
         ran=$((ran + seeds_per_batch)) from=$((to + 1))
     done
     echo "fresh seeds: $first..$((from - 1)), until $SECONDS s; again: SIM_SEED=$first scripts/simulate.sh"
+}
+
+# Pairs of state and event that may come, and that no fresh seed has met; PossiblePairs.cs lists the others.
+unreached() {
+    local logs=("$results"/seeds-*.log)
+    echo "unreached by all fresh seeds, one line for each state:"
+    sed -n 's/^unreached //p' "${logs[@]}" | sort | uniq -c \
+        | awk -v all="${#logs[@]}" '$1 == all { sub(/^ *[0-9]+ /, ""); print }' \
+        | awk -F ': ' '$1 == last { printf ", %s", $2; next }
+            { printf "%s  %s: %s", last == "" ? "" : "\n", $1, $2; last = $1 } END { if (last != "") print "" }'
 }
 
 publish_s=0
@@ -111,6 +121,7 @@ for ((i = 0; i < replays; i++)); do
     replay_both $((first + i))
 done
 fresh_seeds
+unreached
 wait $variants
 count variants $?
 grep -E 'SURVIVES|LATE' "$results/variants.log"

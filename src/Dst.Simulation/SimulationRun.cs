@@ -122,6 +122,7 @@ internal sealed class SimulationRun
             violation = $"{error.GetType().Name}: {error.Message} {error.StackTrace?.Split('\n')[0].Trim()}";
         }
 
+        violation ??= PossiblePairs.FirstBroken(World.Coverage);
         if (violation is not null)
         {
             World.Note($"VIOLATION {violation}");

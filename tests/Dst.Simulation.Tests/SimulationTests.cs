@@ -1,3 +1,6 @@
+using Dst.Core.Sessions;
+using Dst.Core.Wire;
+using Dst.Simulation.Checks;
 using Dst.Simulation.Plans;
 using Xunit;
 
@@ -89,6 +92,26 @@ public sealed class SimulationTests
 
     [Fact]
     public void EveryVariantHasAName() => Assert.True(Variants.All.Count >= 30);
+
+    [Fact]
+    public void EveryStateSaysWhatMayCome()
+    {
+        Assert.Empty(PossiblePairs.Unknown());
+        Assert.All(
+            Enum.GetValues<Machine>(),
+            machine => Assert.All(
+                CoverageNames.States(machine), state => Assert.NotNull(PossiblePairs.Reason(machine, state))));
+    }
+
+    [Fact]
+    public void APairThatCannotBeIsFound()
+    {
+        Coverage coverage = new();
+        coverage.Hit(Machine.ServerLane, (int)LaneAction.SendPong, (int)FrameKind.Ping);
+        Assert.Null(PossiblePairs.FirstBroken(coverage));
+        coverage.Hit(Machine.ServerLane, (int)LaneAction.SendPong, (int)FrameKind.Goodbye);
+        Assert.NotNull(PossiblePairs.FirstBroken(coverage));
+    }
 
     [Fact]
     public void APlanTakesWhatItPrints()

@@ -126,7 +126,7 @@ public sealed class ServerLane
     /// <summary>Slots in use: received in part, running, or being answered.</summary>
     public int ActiveCount => _activeCount;
 
-    /// <summary>True after a verdict to close, a goodbye, or a read that a loss has overtaken.</summary>
+    /// <summary>True after a verdict to close or a goodbye.</summary>
     public bool IsClosed => _closed;
 
     /// <summary>The request of a slot as the disk is to run it: in write-through every write has FUA (S-21).</summary>
@@ -227,9 +227,10 @@ public sealed class ServerLane
             _gate.CountWriteError();
         }
 
-        if (header.Operation == Operation.Read && IsOvertakenByLoss())
+        if (header.Operation == Operation.Read && !_closed && IsOvertakenByLoss())
         {
-            _closed = true;
+            LaneVerdict close = Close(RefusalCode.EpochOver);
+            return close with { Drained = Finish(slot, status).Drained };
         }
 
         bool flush = header.Operation == Operation.Flush;

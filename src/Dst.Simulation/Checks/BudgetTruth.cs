@@ -14,7 +14,7 @@ internal sealed class BudgetTruth
     /// <summary>A lane looks at its timers so often, and its notes take no longer.</summary>
     private const long LookUs = 300_000;
 
-    /// <summary>Hops between the threads of a node from a lane's doubt until its leg is final, each the slowest.</summary>
+    /// <summary>Hops between the threads of a node from a lane's doubt until its leg is final, all slow.</summary>
     private const long SlowHopsUs = 10 * 400_000;
 
     private readonly World _world;
@@ -104,8 +104,8 @@ internal sealed class BudgetTruth
             bool waits = _budget.DeadlineMs > 0 && times.Epoch == epoch && epoch != 0;
             World.Check(
                 !waits || _world.NowUs <= long.Max(doubtUs, countsUs) + _slackUs,
-                $"{_lane.Name} leg {leg} is unanswered after {(_world.NowUs - times.SentUs) / 1000} ms in epoch {epoch}, "
-                + $"which goes on with {_budget} (S-11, S-15)");
+                $"{_lane.Name} leg {leg} is unanswered after {(_world.NowUs - times.SentUs) / 1000} ms, "
+                + $"epoch {epoch} goes on with {_budget} (S-11, S-15)");
         }
     }
 

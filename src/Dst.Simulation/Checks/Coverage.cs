@@ -26,15 +26,22 @@ internal sealed class Coverage
     private const int StatesMax = 20;
     private const int EventsMax = 40;
 
-    private readonly long[] _counts = new long[Machines * StatesMax * EventsMax];
+    /// <summary>Places of all pairs.</summary>
+    public const int Size = Machines * StatesMax * EventsMax;
+
+    private readonly long[] _counts = new long[Size];
+
+    /// <summary>Place of a pair.</summary>
+    public static int IndexOf(Machine machine, int state, int happened) =>
+        ((((int)machine * StatesMax) + state) * EventsMax) + happened;
 
     /// <summary>A pair was met.</summary>
     public void Hit(Machine machine, int state, int happened) =>
-        _counts[(((int)machine * StatesMax) + state) * EventsMax + happened]++;
+        _counts[IndexOf(machine, state, happened)]++;
 
     /// <summary>How often a pair was met.</summary>
     public long Count(Machine machine, int state, int happened) =>
-        _counts[(((int)machine * StatesMax) + state) * EventsMax + happened];
+        _counts[IndexOf(machine, state, happened)];
 
     /// <summary>Adds the counts of another run.</summary>
     public void Add(Coverage other)

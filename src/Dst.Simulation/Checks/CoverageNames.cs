@@ -7,10 +7,22 @@ using Dst.Simulation.Clients;
 namespace Dst.Simulation.Checks;
 
 /// <summary>
-/// Names of the states and events that <see cref="Coverage"/> counts; every pair of them is expected to be met.
+/// Names of the states and events that <see cref="Coverage"/> counts; <see cref="PossiblePairs"/> says which pairs of
+/// them may be met.
 /// </summary>
 internal static class CoverageNames
 {
+    /// <summary>Every pair that has a name.</summary>
+    public static IReadOnlyList<(Machine Machine, int State, int Event)> Pairs { get; } =
+    [
+        .. from machine in Enum.GetValues<Machine>()
+           let events = Events(machine)
+           from state in Enumerable.Range(0, States(machine).Length)
+           from happened in Enumerable.Range(0, events.Length)
+           where events[happened] is not null
+           select (machine, state, happened),
+    ];
+
     /// <summary>States of a machine.</summary>
     public static string[] States(Machine machine) => machine switch
     {
@@ -65,21 +77,21 @@ internal static class CoverageNames
                 Put<FrameKind>(names, 0, 1);
                 names[20] = "bad body";
                 names[21] = "body";
-                Put<Operation>(names, 24, 0);
-                Put<Operation>(names, 32, 0);
+                Put<Operation>(names, 24, 0, "done ");
+                Put<Operation>(names, 32, 0, "asked ");
                 break;
         }
 
         return names;
     }
 
-    private static void Put<T>(string?[] names, int at, int skip)
+    private static void Put<T>(string?[] names, int at, int skip, string prefix = "")
         where T : struct, Enum
     {
         string[] all = Enum.GetNames<T>();
         for (int i = skip; i < all.Length && at + i < names.Length; i++)
         {
-            names[at + i] ??= all[i];
+            names[at + i] ??= prefix + all[i];
         }
     }
 }

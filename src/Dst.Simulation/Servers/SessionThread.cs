@@ -404,12 +404,13 @@ internal sealed partial class SessionThread : Actor
 
             inbox.Read(_frame.AsSpan(0, WireLimits.HeaderBytes));
             WireError error = FrameCodec.TryRead(_frame, out peer.Header);
+            ServerState state = peer.Machine.State;
             ConnectionVerdict early = error == WireError.None
                 ? peer.Machine.OnHeader(in peer.Header)
                 : peer.Machine.OnMalformed(error);
             if (early.Action == ConnectionAction.Close)
             {
-                Cover(peer, 18);
+                World.Coverage.Hit(Machine.ServerConnection, (int)state, 18);
                 Follow(peer, in early);
                 return false;
             }

@@ -532,7 +532,8 @@ public sealed class ExportSessionTests
         bed.Session.ChangeBootId(99, bed.NowMs);
         Assert.Equal(LaneAction.Reply, live.Lane.OnDone(0, DstStatus.Ok).Action);
         LaneVerdict verdict = live.Lane.OnDone(1, DstStatus.Ok);
-        Assert.Equal((LaneAction.None, true), (verdict.Action, verdict.Drained));
+        Assert.Equal((LaneAction.Close, RefusalCode.EpochOver), (verdict.Action, verdict.Code));
+        Assert.True(verdict.Drained);
         Assert.Equal(LaneAction.None, live.Lane.OnHeader(live.Request(Operation.Read, 2, 1)).Action);
     }
 

@@ -102,7 +102,7 @@ public sealed partial class ClientLane
         for (int leg = _sent.First; leg != None;)
         {
             int next = _legs[leg].SentLink.Next;
-            EndSpentTries(leg);
+            EndSpentTries(leg, counted: 0);
             leg = next;
         }
 
@@ -110,18 +110,14 @@ public sealed partial class ClientLane
         for (int leg = _waiting.First; leg != None;)
         {
             int next = _legs[leg].WaitingLink.Next;
-            if (_legs[leg].Again)
-            {
-                EndSpentTries(leg);
-            }
-
+            EndSpentTries(leg, counted: _legs[leg].Again ? 0 : 1);
             leg = next;
         }
     }
 
-    private void EndSpentTries(int leg)
+    private void EndSpentTries(int leg, int counted)
     {
-        if (_legs[leg].Tries >= _budget.RetriesMax)
+        if (_legs[leg].Tries - counted >= _budget.RetriesMax)
         {
             BudgetEndCount++;
             EndLeg(leg, DstStatus.LinkLost);

@@ -262,6 +262,22 @@ public sealed class ClientLaneTests
         Assert.Contains(MoveToNextEpoch(rig), IsEnd(0, DstStatus.LinkLost));
     }
 
+    [Fact]
+    public void A_budget_that_came_later_ends_a_read_that_was_put_back()
+    {
+        LaneRig rig = new();
+        rig.Up();
+        rig.Submit(0, Read());
+        MoveToNextEpoch(rig);
+        rig.Order(LaneOrderKind.Resend);
+        Assert.Single(rig.Order(LaneOrderKind.Open), IsSend);
+        MoveToNextEpoch(rig);
+        Assert.DoesNotContain(rig.Order(LaneOrderKind.Resend), IsSend);
+        RequestBudget budget = new(0, 1, 0, EndsWithError: true);
+        rig.Order(LaneOrderKind.Budget, change: box => box.Order.Budget = budget);
+        Assert.Contains(MoveToNextEpoch(rig), IsEnd(0, DstStatus.LinkLost));
+    }
+
     private static List<LaneEffect> MoveToNextEpoch(LaneRig rig)
     {
         rig.Down();
