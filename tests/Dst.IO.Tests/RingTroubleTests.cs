@@ -86,7 +86,7 @@ public sealed unsafe partial class RingTroubleTests
         Assert.Equal(-Errno.EBADF, IoUringCalls.Enter(fd, 0, 0, 0));
     }
 
-    /// <summary>More results than completion entries, none fetched meanwhile: the kernel lists what overflows.</summary>
+    /// <summary>More results than completion entries, none fetched meanwhile: the kernel keeps a list.</summary>
     [Theory]
     [InlineData(0u)]
     [InlineData(Best)]

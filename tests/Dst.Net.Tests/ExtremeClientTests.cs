@@ -5,7 +5,8 @@ using Dst.Core.Wire;
 namespace Dst.Net.Tests;
 
 /// <summary>
-/// Clients whose handshake has an extreme value in one field: answered or refused, and nobody else notices (S-01, N-30).
+/// Clients whose handshake has an extreme value in one field: answered or refused, and nobody else notices (S-01,
+/// N-30).
 /// </summary>
 public sealed class ExtremeClientTests
 {

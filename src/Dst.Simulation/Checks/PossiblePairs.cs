@@ -88,8 +88,9 @@ internal static class PossiblePairs
             [(Machine.ServerLane, "SendPong")] = new("Ping", "it answers PING"),
             [(Machine.ServerLane, "Goodbye")] = new("Goodbye", "it answers GOODBYE"),
             [(Machine.ServerLane, "Close")] = new(
-                "Error,bad body,body,asked Read,asked Write,asked Flush,asked Discard,asked WriteZeroes",
-                "what the disk has done ends no connection"),
+                "Error,bad body,body,asked Read,asked Write,asked Flush,asked Discard,asked WriteZeroes,"
+                + "done Read",
+                "of what the disk has done only a read over a loss ends a connection"),
         }.ToFrozenDictionary();
 
     private static readonly bool[] Possible = Fill();

@@ -7,8 +7,8 @@ using Dst.Net.Client;
 namespace Dst.Net.Tests.Client;
 
 /// <summary>
-/// Servers whose handshake has an extreme value in one field: the node refuses or bears it, goes live with an honest one
-/// afterwards, and its neighbour notices nothing (S-01, S-14, N-33).
+/// Servers whose handshake has an extreme value in one field: the node refuses or bears it, goes live with an honest
+/// one afterwards, and its neighbour notices nothing (S-01, S-14, N-33).
 /// </summary>
 public sealed class ExtremeServerTests
 {

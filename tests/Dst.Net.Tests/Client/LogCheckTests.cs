@@ -61,7 +61,7 @@ public sealed class LogCheckTests
         Assert.Equal(whole.Length + ((long)parts * Chunk), check.SummedBytes);
     }
 
-    /// <summary>One long write with a hole of one block in every second block, on a server that forgets it all.</summary>
+    /// <summary>One long write, every second block of it overwritten, on a server that forgets it all.</summary>
     [Fact]
     public void A_change_of_very_many_parts_is_sent_again()
     {
