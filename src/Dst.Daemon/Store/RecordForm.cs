@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Dst.Control;
+using Dst.Core.Specs;
 
 namespace Dst.Daemon.Store;
 
@@ -108,7 +109,9 @@ internal sealed class RecordForm<T>(string word, JsonTypeInfo<T> type, Func<T, s
             string? recorded = record is null ? null : nameOf(record);
             return string.Equals(recorded, name, StringComparison.Ordinal)
                 ? (RecordVerdict.Good, record, "")
-                : (RecordVerdict.Damaged, null, $"it is the record of '{recorded}'");
+                : recorded is not null && ObjectName.TryCheck(recorded, out _)
+                    ? (RecordVerdict.Damaged, null, $"it is the record of '{recorded}'")
+                    : (RecordVerdict.Damaged, null, "it has no name that an object could have");
         }
         catch (Exception e)
             when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
