@@ -102,7 +102,7 @@ public sealed partial class ClientLane
         for (int leg = _sent.First; leg != None;)
         {
             int next = _legs[leg].SentLink.Next;
-            EndSpentTries(leg);
+            EndSpentTries(leg, _legs[leg].Tries);
             leg = next;
         }
 
@@ -110,18 +110,14 @@ public sealed partial class ClientLane
         for (int leg = _waiting.First; leg != None;)
         {
             int next = _legs[leg].WaitingLink.Next;
-            if (_legs[leg].Again)
-            {
-                EndSpentTries(leg);
-            }
-
+            EndSpentTries(leg, _legs[leg].Again ? _legs[leg].Tries : _legs[leg].Tries - 1);
             leg = next;
         }
     }
 
-    private void EndSpentTries(int leg)
+    private void EndSpentTries(int leg, int tries)
     {
-        if (_legs[leg].Tries >= _budget.RetriesMax)
+        if (tries >= _budget.RetriesMax)
         {
             BudgetEndCount++;
             EndLeg(leg, DstStatus.LinkLost);

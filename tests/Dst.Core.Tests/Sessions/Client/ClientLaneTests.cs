@@ -262,6 +262,31 @@ public sealed class ClientLaneTests
         Assert.Contains(MoveToNextEpoch(rig), IsEnd(0, DstStatus.LinkLost));
     }
 
+    [Theory]
+    [InlineData(1, true)]
+    [InlineData(2, false)]
+    public void A_budget_that_came_later_ends_a_read_that_was_put_back(int retries, bool ends)
+    {
+        LaneRig rig = new();
+        rig.Up();
+        rig.Submit(0, Read());
+        NextEpoch();
+        rig.Order(LaneOrderKind.Resend);
+        Assert.Single(rig.Order(LaneOrderKind.Open), IsSend);
+        NextEpoch();
+        rig.Order(LaneOrderKind.Resend);
+        RequestBudget budget = new(0, retries, 0, EndsWithError: true);
+        rig.Order(LaneOrderKind.Budget, change: box => box.Order.Budget = budget);
+        Assert.Equal(ends, NextEpoch().Exists(IsEnd(0, DstStatus.LinkLost)));
+
+        List<LaneEffect> NextEpoch()
+        {
+            rig.Down();
+            rig.NextEpoch();
+            return rig.Order(LaneOrderKind.Settle);
+        }
+    }
+
     private static List<LaneEffect> MoveToNextEpoch(LaneRig rig)
     {
         rig.Down();
