@@ -63,7 +63,7 @@ internal static class PossiblePairs
             [(Machine.ServerConnection, "Beginning")] = new("Ping,Error,end,malformed", Unheard),
             [(Machine.ServerConnection, "Live")] = new("", "an engine reads a live connection"),
             [(Machine.ServerConnection, "Leaving")] = new("", "an engine reads who says goodbye"),
-            [(Machine.ServerConnection, "Closed")] = new("", "nobody reads a closed connection"),
+            [(Machine.ServerConnection, "Closed")] = new("end", "of a closed connection only the end is read"),
             [(Machine.ExportSession, "no session")] =
                 new(Export + ",durable,not durable", "who begins has a session, or is closed with it"),
             [(Machine.ExportSession, "granted")] = new(

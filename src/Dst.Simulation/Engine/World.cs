@@ -186,7 +186,16 @@ internal sealed class World : IStepClock
         }
     }
 
-    /// <summary>A rule does not hold: the run ends.</summary>
+    /// <summary>A rule has to hold, or the run ends; what is wrong is put together only then.</summary>
+    public static void Check(bool holds, [InterpolatedStringHandlerArgument(nameof(holds))] ref CheckText message)
+    {
+        if (!holds)
+        {
+            Fail(message.Take());
+        }
+    }
+
+    /// <summary>A rule has to hold, or the run ends.</summary>
     public static void Check(bool holds, string message)
     {
         if (!holds)
@@ -225,5 +234,30 @@ internal ref struct TraceText
     public void AppendFormatted<T>(T value, string? format) => _handler.AppendFormatted(value, format);
 
     /// <summary>The line.</summary>
+    public string Take() => _handler.ToStringAndClear();
+}
+
+/// <summary>Puts together what is wrong only when a rule does not hold.</summary>
+[InterpolatedStringHandler]
+internal ref struct CheckText
+{
+    private DefaultInterpolatedStringHandler _handler;
+
+    /// <summary>Called by the compiler.</summary>
+    public CheckText(int literalLength, int formattedCount, bool holds, out bool needed)
+    {
+        needed = !holds;
+        _handler = needed
+            ? new DefaultInterpolatedStringHandler(literalLength, formattedCount, CultureInfo.InvariantCulture)
+            : default;
+    }
+
+    /// <summary>Called by the compiler.</summary>
+    public void AppendLiteral(string value) => _handler.AppendLiteral(value);
+
+    /// <summary>Called by the compiler.</summary>
+    public void AppendFormatted<T>(T value) => _handler.AppendFormatted(value);
+
+    /// <summary>What is wrong.</summary>
     public string Take() => _handler.ToStringAndClear();
 }
