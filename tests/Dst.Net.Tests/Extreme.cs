@@ -3,7 +3,7 @@ using Dst.Core.Wire;
 
 namespace Dst.Net.Tests;
 
-/// <summary>One field of a frame at a value that it hardly ever has; the checksums fit, unless one is the field.</summary>
+/// <summary>One field of a frame at a value that it hardly ever has, under checksums that fit.</summary>
 internal sealed record Extreme(int At, int Width, ulong Value)
 {
     private const int BodyAt = 28;
