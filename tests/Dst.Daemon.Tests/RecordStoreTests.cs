@@ -30,6 +30,17 @@ public sealed class RecordStoreTests : IDisposable
     }
 
     [Theory]
+    [InlineData("b", "it is the record of 'b'")]
+    [InlineData("b\u007f", "it has no name that an object could have")]
+    [InlineData("", "it has no name that an object could have")]
+    public void A_record_of_another_name_is_damaged_and_says_so_on_one_line(string name, string expected)
+    {
+        (RecordVerdict verdict, _, string problem) =
+            RecordForms.Device.Decode(RecordForms.Device.Encode(Record(name, 1)), "a");
+        Assert.Equal((RecordVerdict.Damaged, expected), (verdict, problem));
+    }
+
+    [Theory]
     [InlineData("a", "a.json")]
     [InlineData("a", "a.json.prev")]
     [InlineData("a.json", "a.json.tmp")]
