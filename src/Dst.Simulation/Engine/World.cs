@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
+using Dst.Core;
 using Dst.Simulation.Checks;
 using Dst.Simulation.Plans;
 
@@ -187,11 +188,11 @@ internal sealed class World : IStepClock
     }
 
     /// <summary>A rule has to hold, or the run ends; what is wrong is put together only then.</summary>
-    public static void Check(bool holds, [InterpolatedStringHandlerArgument(nameof(holds))] ref CheckText message)
+    public static void Check(bool holds, [InterpolatedStringHandlerArgument(nameof(holds))] ref MustMessage message)
     {
         if (!holds)
         {
-            Fail(message.Take());
+            Fail(message.ToStringAndClear());
         }
     }
 
@@ -234,30 +235,5 @@ internal ref struct TraceText
     public void AppendFormatted<T>(T value, string? format) => _handler.AppendFormatted(value, format);
 
     /// <summary>The line.</summary>
-    public string Take() => _handler.ToStringAndClear();
-}
-
-/// <summary>Puts together what is wrong only when a rule does not hold.</summary>
-[InterpolatedStringHandler]
-internal ref struct CheckText
-{
-    private DefaultInterpolatedStringHandler _handler;
-
-    /// <summary>Called by the compiler.</summary>
-    public CheckText(int literalLength, int formattedCount, bool holds, out bool needed)
-    {
-        needed = !holds;
-        _handler = needed
-            ? new DefaultInterpolatedStringHandler(literalLength, formattedCount, CultureInfo.InvariantCulture)
-            : default;
-    }
-
-    /// <summary>Called by the compiler.</summary>
-    public void AppendLiteral(string value) => _handler.AppendLiteral(value);
-
-    /// <summary>Called by the compiler.</summary>
-    public void AppendFormatted<T>(T value) => _handler.AppendFormatted(value);
-
-    /// <summary>What is wrong.</summary>
     public string Take() => _handler.ToStringAndClear();
 }
