@@ -279,7 +279,7 @@ internal sealed class BlockHistory
     public void OnLoss()
     {
         PutAtRisk();
-        MarkLoss(static writer => !writer.Replays, readable: false);
+        MarkLoss(readable: false);
     }
 
     /// <summary>A flush failed; pages may have gone back to what they were.</summary>
@@ -289,7 +289,7 @@ internal sealed class BlockHistory
         PutAtRisk();
         if (reverts)
         {
-            MarkLoss(static writer => !writer.Replays, readable: true);
+            MarkLoss(readable: true);
         }
     }
 
@@ -379,7 +379,7 @@ internal sealed class BlockHistory
         }
     }
 
-    private void MarkLoss(Func<Writer, bool> isGone, bool readable)
+    private void MarkLoss(bool readable)
     {
         _transientAt = readable ? _clock.Steps : _transientAt;
         foreach (int block in _touched)
@@ -399,7 +399,7 @@ internal sealed class BlockHistory
 
                 entry.DeadAt = Never;
                 entry.SeenAt = Never;
-                if (isGone(entry.Writer))
+                if (!entry.Writer.Replays)
                 {
                     if (entry.Ended != Never)
                     {
