@@ -107,11 +107,14 @@ internal sealed class RecordForm<T>(string word, JsonTypeInfo<T> type, Func<T, s
 
             T? record = JsonSerializer.Deserialize(body, type);
             string? recorded = record is null ? null : nameOf(record);
-            return string.Equals(recorded, name, StringComparison.Ordinal)
-                ? (RecordVerdict.Good, record, "")
-                : recorded is not null && ObjectName.TryCheck(recorded, out _)
-                    ? (RecordVerdict.Damaged, null, $"it is the record of '{recorded}'")
-                    : (RecordVerdict.Damaged, null, "it has no name that an object could have");
+            if (string.Equals(recorded, name, StringComparison.Ordinal))
+            {
+                return (RecordVerdict.Good, record, "");
+            }
+
+            bool isName = recorded is not null && ObjectName.TryCheck(recorded, out _);
+            string whose = isName ? $"it is the record of '{recorded}'" : "it has no name that an object could have";
+            return (RecordVerdict.Damaged, null, whose);
         }
         catch (Exception e)
             when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
