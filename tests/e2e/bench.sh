@@ -87,9 +87,9 @@ drop_nbd() {
 
 # Nothing else runs yet; on an empty machine each is started and ended in turn.
 start_times() {
-    local i began pid second=$work/second
+    local began pid second=$work/second
     mkfifo "$work/never"
-    for i in {1..5}; do
+    for _ in {1..5}; do
         began=$(date +%s%N)
         dstd --run-dir "$second/run" --state-dir "$second/state" >/dev/null 2>&1 &
         pid=$!
@@ -104,11 +104,6 @@ start_times() {
         echo "add-device $(($(date +%s%N) - began))"
         dstctl remove-device timed
     done >"$work/starts"
-    for i in dstd add-device; do
-        awk -v what="$i" '$1 == what { print $2 / 1000000 }' "$work/starts" | sort -g | awk -v what="$i" '
-            { v[NR] = $1 }
-            END { printf "| %s | %.0f [%.0f..%.0f] |\n", what, v[int((NR + 1) / 2)], v[1], v[NR] }'
-    done >"$work/start_table"
 }
 
 start_daemon
@@ -149,7 +144,14 @@ for ((round = 0; round < rounds; round++)); do
     done
 done
 
-# One table a figure: median [least..most] over the rounds.
+# spread FORMAT: median [least..most] of the numbers in its input.
+spread() {
+    sort -g | awk -v f="$1" '
+        { v[NR] = $1 }
+        END { printf f " [" f ".." f "]", v[int((NR + 1) / 2)], v[1], v[NR] }'
+}
+
+# One table a figure, over the rounds.
 table() { # TITLE COLUMN FORMAT [CONTESTANT…]
     local title=$1 column=$2 format=$3 who job
     shift 3
@@ -161,10 +163,8 @@ table() { # TITLE COLUMN FORMAT [CONTESTANT…]
     for who in "$@"; do
         printf '| %s |' "$who"
         for job in "${jobs[@]}"; do
-            awk -v who="$who" -v job="${job%% *}" -v column="$column" \
-                '$1 == who && $2 == job { print $column }' "$results" | sort -g | awk -v f="$format" '
-                    { v[NR] = $1 }
-                    END { printf " " f " [" f ".." f "] |", v[int((NR + 1) / 2)], v[1], v[NR] }'
+            printf ' %s |' "$(awk -v who="$who" -v job="${job%% *}" -v column="$column" \
+                '$1 == who && $2 == job { print $column }' "$results" | spread "$format")"
         done
         printf '\n'
     done
@@ -194,5 +194,8 @@ fi
 printf '| dstd | %s | |\n' "$(awk '/VmRSS/ { print $2 }' "/proc/$(cat "$work/dstd.pid")/status")"
 if [ -z "${NETWORK:-}" ]; then
     printf '\n| until dstd listens, until add-device has printed the path | ms, of 5 |\n|---|---|\n'
-    cat "$work/start_table"
+    for what in dstd add-device; do
+        printf '| %s | %s |\n' "$what" \
+            "$(awk -v what="$what" '$1 == what { print $2 / 1000000 }' "$work/starts" | spread %.0f)"
+    done
 fi
