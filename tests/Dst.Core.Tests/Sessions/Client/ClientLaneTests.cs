@@ -270,28 +270,22 @@ public sealed class ClientLaneTests
         LaneRig rig = new();
         rig.Up();
         rig.Submit(0, Read());
-        NextEpoch();
+        MoveToNextEpoch(rig, slotsLost: 0);
         rig.Order(LaneOrderKind.Resend);
         Assert.Single(rig.Order(LaneOrderKind.Open), IsSend);
-        NextEpoch();
+        MoveToNextEpoch(rig, slotsLost: 0);
         rig.Order(LaneOrderKind.Resend);
         RequestBudget budget = new(0, retries, 0, EndsWithError: true);
         rig.Order(LaneOrderKind.Budget, change: box => box.Order.Budget = budget);
-        Assert.Equal(ends, NextEpoch().Exists(IsEnd(0, DstStatus.LinkLost)));
-
-        List<LaneEffect> NextEpoch()
-        {
-            rig.Down();
-            rig.NextEpoch();
-            return rig.Order(LaneOrderKind.Settle);
-        }
+        Assert.Equal(ends, MoveToNextEpoch(rig, slotsLost: 0).Exists(IsEnd(0, DstStatus.LinkLost)));
     }
 
-    private static List<LaneEffect> MoveToNextEpoch(LaneRig rig)
+    /// <summary>With another share, requests that wait take new ids.</summary>
+    private static List<LaneEffect> MoveToNextEpoch(LaneRig rig, int slotsLost = 1)
     {
         rig.Down();
         rig.NextEpoch();
-        rig.Session.Share = rig.Session.Share with { Slots = rig.Session.Share.Slots - 1 };
+        rig.Session.Share = rig.Session.Share with { Slots = rig.Session.Share.Slots - slotsLost };
         return rig.Order(LaneOrderKind.Settle);
     }
 
