@@ -45,7 +45,7 @@ public sealed record DeviceGeometry
     /// <summary>Number N of /dev/ublkbN and /dev/ublkcN.</summary>
     public required int UblkId { get; init; }
 
-    /// <summary>Hardware queues.</summary>
+    /// <summary>Hardware queues; fewer serve while the machine has fewer processors.</summary>
     public required int Queues { get; init; }
 
     /// <summary>Tags per queue.</summary>

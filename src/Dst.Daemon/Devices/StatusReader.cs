@@ -29,7 +29,8 @@ internal sealed class StatusReader(DeviceServices services)
             BlockDevice = view.BlockDevice,
             Pid = view.Pid,
             SizeBytes = geometry?.SizeBytes,
-            Queues = geometry?.Queues,
+            Queues = (int?)(view.IsLive ? StatusTreeReader.Number($"{tree}/{StatusTree.Queues}") : null)
+                ?? geometry?.Queues,
             DepthTags = geometry?.DepthTags,
             MaxIoBytes = geometry?.MaxIoBytes,
             BlockSizeBytes = geometry?.BlockSizeBytes,

@@ -53,8 +53,7 @@ internal static class StatusTreeReader
         Dictionary<string, long> counters = new(StringComparer.Ordinal);
         foreach (string name in names)
         {
-            if (long.TryParse(
-                Text($"{folder}/{name}"), NumberStyles.None, CultureInfo.InvariantCulture, out long value))
+            if (Number($"{folder}/{name}") is { } value)
             {
                 counters[name] = value;
             }
@@ -62,6 +61,10 @@ internal static class StatusTreeReader
 
         return counters;
     }
+
+    /// <summary>The value of a file that is a number; null when there is none.</summary>
+    public static long? Number(string path) =>
+        long.TryParse(Text(path), NumberStyles.None, CultureInfo.InvariantCulture, out long value) ? value : null;
 
     /// <summary>The value of a file; null when there is none.</summary>
     public static string? Text(string path) => Tolerant.FirstLine(path) is { Length: > 0 } text ? text : null;

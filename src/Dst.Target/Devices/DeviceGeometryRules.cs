@@ -43,6 +43,17 @@ internal static class DeviceGeometryRules
         };
     }
 
+    /// <summary>
+    /// The queues that a device has on this machine: what it was made with, but no more than the kernel gives, so that
+    /// it comes back on a smaller machine too. What is asked for now is given or refused.
+    /// </summary>
+    /// <param name="record">The device; without a geometry it is new.</param>
+    /// <param name="queuesMax">Most that the kernel gives.</param>
+    public static int QueuesOf(DeviceRecord record, int queuesMax) =>
+        record.Geometry is { } geometry
+            ? int.Min(geometry.Queues, queuesMax)
+            : record.Request.Queues ?? int.Min(Environment.ProcessorCount, GeometryPlan.DefaultQueuesMax);
+
     /// <summary>A device that comes back must still be what it was.</summary>
     /// <param name="geometry">As stored at creation.</param>
     /// <param name="nodes">Its open nodes, in order.</param>

@@ -32,9 +32,10 @@ internal sealed class KernelDevice : IDisposable
 
     /// <summary>Makes the device, not yet visible as a disk. Nothing remains when it fails.</summary>
     /// <param name="geometry">What it shall be; its number may be -1 for the first free one.</param>
+    /// <param name="queues">Hardware queues on this machine.</param>
     /// <returns>Its number.</returns>
     /// <exception cref="UblkException">The kernel refused.</exception>
-    public int Make(DeviceGeometry geometry)
+    public int Make(DeviceGeometry geometry, int queues)
     {
         ulong flags = UblkAbi.UBLK_F_CMD_IOCTL_ENCODE;
         // Where the kernel can leave the partition scan out of START, dstd has it made by a helper afterwards (U-25).
@@ -42,7 +43,7 @@ internal sealed class KernelDevice : IDisposable
         UblkDeviceInfo info = _control.Add(new UblkDeviceSpec
         {
             Id = geometry.UblkId,
-            Queues = geometry.Queues,
+            Queues = queues,
             DepthTags = geometry.DepthTags,
             MaxIoBytes = geometry.MaxIoBytes,
             Flags = flags,

@@ -17,9 +17,20 @@ internal sealed record OpeningWishes(bool TakeOver, int? TimeoutMs);
 internal static class NetworkNodes
 {
     /// <summary>How the nodes of a record are opened; of a new device nothing older is left behind.</summary>
+    /// <param name="run">Where the notes of this boot are.</param>
+    /// <param name="state">Where the epochs are.</param>
+    /// <param name="record">The device.</param>
+    /// <param name="queues">Its queues on this machine.</param>
+    /// <param name="wishes">What holds for this opening.</param>
+    /// <param name="log">Of the process.</param>
     /// <exception cref="IOException">What an older device has left cannot be removed.</exception>
     public static NetworkOpening Opening(
-        RunDirectory run, StateDirectory state, DeviceRecord record, OpeningWishes wishes, ProcessLog log)
+        RunDirectory run,
+        StateDirectory state,
+        DeviceRecord record,
+        int queues,
+        OpeningWishes wishes,
+        ProcessLog log)
     {
         string name = record.Request.Name;
         Directory.CreateDirectory(run.Notes);
@@ -32,8 +43,6 @@ internal static class NetworkNodes
             }
         }
 
-        int queues = record.Geometry?.Queues ?? record.Request.Queues
-            ?? int.Min(Environment.ProcessorCount, GeometryPlan.DefaultQueuesMax);
         return new NetworkOpening(new NetworkWishes
         {
             Uuid = record.Uuid,

@@ -46,6 +46,7 @@ internal sealed class TargetDevice
     private MarkKeeper? _keeper;
     private KernelDevice? _kernel;
     private StatusPublisher? _publisher;
+    private int _queueCount;
     private bool _isNew;
     private string _marksPath = string.Empty;
     private volatile bool _stopping;
@@ -94,12 +95,14 @@ internal sealed class TargetDevice
 
         try
         {
+            _queueCount = DeviceGeometryRules.QueuesOf(record, PossibleProcessors.Count());
             CheckOpenFiles(record);
             // First of all, so that a kernel without ublk is refused before anything is touched.
             _kernel = new KernelDevice();
             _isNew = record.Geometry is null;
             _stateDirectory = stateDirectory;
-            _network = NetworkNodes.Opening(_run, new StateDirectory(stateDirectory), record, wishes, _log);
+            _network = NetworkNodes.Opening(
+                _run, new StateDirectory(stateDirectory), record, _queueCount, wishes, _log);
             _nodes.Open(
                 record.Request.Nodes,
                 record.Request.ReadOnly,
@@ -110,7 +113,7 @@ internal sealed class TargetDevice
             DeviceGeometry geometry = record.Geometry ?? DeviceGeometryRules.Derive(record.Request, _nodes.Nodes);
             DeviceGeometryRules.Check(geometry, _nodes.Nodes);
             OpenMarks(stateDirectory);
-            Geometry = geometry with { UblkId = _kernel.Make(geometry) };
+            Geometry = geometry with { UblkId = _kernel.Make(geometry, _queueCount) };
             State = "open";
             return Geometry;
         }
@@ -139,7 +142,7 @@ internal sealed class TargetDevice
 
         DetachMounts();
         DeviceGeometry geometry = Geometry!;
-        var queues = new QueueSet(PlanOf(geometry, _kernel!.OpenQueues()), geometry.Queues, OnQueuesEnded);
+        var queues = new QueueSet(PlanOf(geometry, _kernel!.OpenQueues()), _queueCount, OnQueuesEnded);
         _queues = queues;
         _keeper!.Start([.. Nodes.Select(node => node.Health)], () =>
         {
@@ -163,7 +166,7 @@ internal sealed class TargetDevice
         string path = UblkControl.BlockPath(geometry.UblkId);
         _log.Write(
             $"{path} is live: {geometry.SizeBytes} bytes on {geometry.Nodes.Count} nodes, "
-            + $"{geometry.Queues} queues of {geometry.DepthTags}");
+            + $"{_queueCount} queues of {geometry.DepthTags}");
         return path;
     }
 
@@ -327,7 +330,7 @@ internal sealed class TargetDevice
         charFd,
         new VolumeMap(
             [.. geometry.Nodes.Select(node => node.LengthBytes)], geometry.BlockSizeBytes, geometry.MaxIoBytes),
-        new FlushLedger(geometry.Nodes.Count, geometry.Queues),
+        new FlushLedger(geometry.Nodes.Count, _queueCount),
         Nodes,
         geometry.DepthTags,
         geometry.MaxIoBytes,
@@ -337,8 +340,9 @@ internal sealed class TargetDevice
     /// <summary>Refuses what would run out of descriptors (D-12).</summary>
     private void CheckOpenFiles(DeviceRecord record)
     {
-        int queues = record.Geometry?.Queues ?? record.Request.Queues ?? Environment.ProcessorCount;
-        long needed = FilesBase + (FilesPerNode * (long)record.Request.Nodes.Count) + (FilesPerQueue * (long)queues);
+        long needed = FilesBase
+            + (FilesPerNode * (long)record.Request.Nodes.Count)
+            + (FilesPerQueue * (long)_queueCount);
         if (ProcessGuard.RaiseOpenFiles(needed) is { } problem)
         {
             throw new ControlException(ControlErrorCode.Failure, $"device {_name}: {problem}");

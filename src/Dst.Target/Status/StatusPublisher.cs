@@ -140,7 +140,7 @@ internal sealed class StatusPublisher
         _folder.File(StatusTree.UblkId).Write(geometry.UblkId);
         _folder.File(StatusTree.BlockDevice).Write(Dst.Ublk.Control.UblkControl.BlockPath(geometry.UblkId));
         _folder.File(StatusTree.Pid).Write(Environment.ProcessId);
-        _folder.File(StatusTree.Queues).Write(geometry.Queues);
+        _folder.File(StatusTree.Queues).Write(_device.Queues.Count);
         _folder.File(StatusTree.Depth).Write(geometry.DepthTags);
         _folder.File(StatusTree.MaxIo).Write(geometry.MaxIoBytes);
         _folder.File(StatusTree.BlockSize).Write(geometry.BlockSizeBytes);

@@ -120,7 +120,7 @@ public sealed class UblkControl : IDisposable
             throw new UblkException(
                 0,
                 $"ublk: the kernel changed what was asked for: flags 0x{got.Flags:x} of 0x{spec.Flags:x}, "
-                + $"{got.NrHwQueues} queues of {spec.Queues}, "
+                + $"{got.NrHwQueues} queues of {spec.Queues} (at most one for each processor), "
                 + $"depth {got.QueueDepth} of {spec.DepthTags}, {got.MaxIoBufBytes} bytes of {spec.MaxIoBytes}");
         }
 
