@@ -1,12 +1,14 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using Dst.Core.Wire;
+using Dst.Interop;
 using Dst.Net.Server;
 
 namespace Dst.Net.Tests;
 
 /// <summary>Who sees which export (N-38, N-39).</summary>
-public sealed class AddressTests
+public sealed partial class AddressTests
 {
     [Theory]
     [InlineData("127.0.0.1", "127.0.0.1:7003")]
@@ -119,6 +121,112 @@ public sealed class AddressTests
         string Refusal(string address) =>
             Assert.Throws<ServerException>(
                 () => server.Add("mem:1M", server.Settings() with { Listen = [Address(address)] })).Message;
+    }
+
+    [Theory]
+    [InlineData("file")]
+    [InlineData("fifo")]
+    [InlineData("link")]
+    [InlineData("linked socket")]
+    [InlineData("dangling link")]
+    [InlineData("folder")]
+    public void What_is_at_the_path_and_is_no_socket_is_refused_and_left_as_it_is(string kind)
+    {
+        using TestServer server = new();
+        string path = Path.Join(server.Folder, "there");
+        string behind = Path.Join(server.Folder, "behind");
+        File.WriteAllText(behind, "precious");
+        switch (kind)
+        {
+            case "file":
+                File.Copy(behind, path);
+                break;
+            case "fifo":
+                Assert.Equal(0, MakeFifo(path, 0x180));
+                break;
+            case "link":
+                File.CreateSymbolicLink(path, behind);
+                break;
+            case "linked socket":
+                MakeDeadSocket(Path.Join(server.Folder, "dead"));
+                File.CreateSymbolicLink(path, Path.Join(server.Folder, "dead"));
+                break;
+            case "dangling link":
+                File.CreateSymbolicLink(path, Path.Join(server.Folder, "nothing"));
+                break;
+            default:
+                Directory.CreateDirectory(path);
+                break;
+        }
+
+        (uint, ulong) before = Look(path);
+        string message = Refusal(server, path);
+        Assert.Contains(path, message, StringComparison.Ordinal);
+        Assert.Contains("no socket", message, StringComparison.Ordinal);
+        Assert.Equal(before, Look(path));
+        Assert.Equal("precious", File.ReadAllText(behind));
+        if (kind == "file")
+        {
+            Assert.Equal("precious", File.ReadAllText(path));
+        }
+
+        Assert.Empty(server.Host.Status().Listening);
+    }
+
+    [Fact]
+    public void A_socket_of_a_dead_server_is_replaced_and_one_that_is_served_is_not()
+    {
+        using TestServer server = new();
+        string path = Path.Join(server.Folder, "there");
+        MakeDeadSocket(path);
+        server.Add("mem:1M", server.Settings() with { Listen = [Address("unix:" + path)] });
+        (uint, ulong) bound = Look(path);
+        using TestServer other = new();
+        Assert.Contains("somebody serves", Refusal(other, path), StringComparison.Ordinal);
+        Assert.Equal(bound, Look(path));
+        using (ScriptedClient client = ScriptedClient.Connect(new UnixDomainSocketEndPoint(path)))
+        {
+            client.Greet();
+        }
+
+        server.Host.RemoveExport(TestServer.Name, false, 5_000);
+        TestServer.Eventually(() => !File.Exists(path), "the file of the socket goes with it");
+    }
+
+    [Fact]
+    public void What_has_taken_the_place_of_a_socket_stays()
+    {
+        using TestServer server = new();
+        string path = Path.Join(server.Folder, "there");
+        server.Add("mem:1M", server.Settings() with { Listen = [Address("unix:" + path)] });
+        File.Delete(path);
+        File.WriteAllText(path, "precious");
+        server.Stop();
+        Assert.Equal("precious", File.ReadAllText(path));
+    }
+
+    private static string Refusal(TestServer server, string path) =>
+        Assert.Throws<ServerException>(
+            () => server.Add("mem:1M", server.Settings() with { Listen = [Address("unix:" + path)] })).Message;
+
+    private static (uint, ulong) Look(string path)
+    {
+        Assert.Equal(
+            0, Libc.Statx(path, LinuxAbi.AT_SYMLINK_NOFOLLOW, LinuxAbi.STATX_BASIC_STATS, out Statx found));
+        return (found.Mode, found.Ino);
+    }
+
+    // No program does it: its start would share the locked files of tests beside this one for a moment.
+    [LibraryImport("libc", EntryPoint = "mkfifo", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int MakeFifo(string path, uint mode);
+
+    private static void MakeDeadSocket(string path)
+    {
+        string elsewhere = path + ".new";
+        using Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Bind(new UnixDomainSocketEndPoint(elsewhere));
+        // The runtime removes the file under the name that it was bound to.
+        File.Move(elsewhere, path);
     }
 
     private static bool Sees(IPEndPoint endPoint, string export)

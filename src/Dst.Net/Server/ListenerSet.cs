@@ -12,11 +12,13 @@ public sealed class ServerException(string message) : Exception(message);
 internal sealed class Listener : IDisposable
 {
     private readonly Socket _socket;
+    private readonly SocketFile? _file;
 
-    private Listener(ListenAddress address, Socket socket)
+    private Listener(ListenAddress address, Socket socket, SocketFile? file)
     {
         Address = address;
         _socket = socket;
+        _file = file;
         Fd = (int)socket.Handle;
         Bound = address.EndPoint is null ? null : (IPEndPoint)socket.LocalEndPoint!;
     }
@@ -43,15 +45,18 @@ internal sealed class Listener : IDisposable
     public bool Closing { get; set; }
 
     /// <summary>Opens a socket.</summary>
-    /// <exception cref="ServerException">The kernel refuses.</exception>
+    /// <exception cref="ServerException">
+    /// The kernel refuses, or the path is that of something else; nothing has changed.
+    /// </exception>
     public static Listener Open(ListenAddress address)
     {
         Socket? socket = null;
         try
         {
-            socket = address.Path is null ? OpenTcp(address.EndPoint!) : OpenUnix(address.Path);
+            SocketFile? file = null;
+            socket = address.Path is null ? OpenTcp(address.EndPoint!) : SocketFile.Bind(address.Path, out file);
             socket.Listen(ServerLimits.Backlog);
-            return new Listener(address, socket);
+            return new Listener(address, socket, file);
         }
         catch (Exception e) when (e is SocketException or IOException or UnauthorizedAccessException)
         {
@@ -64,14 +69,11 @@ internal sealed class Listener : IDisposable
     /// <summary>Wakes an accept that is with the kernel.</summary>
     public void Interrupt() => _ = Libc.Shutdown(Fd, LinuxAbi.SHUT_RDWR);
 
-    /// <summary>Closes the socket and removes its file.</summary>
+    /// <summary>Removes the socket's file, unless another is there by now, and closes it.</summary>
     public void Dispose()
     {
+        _file?.Remove();
         _socket.Dispose();
-        if (Address.Path is not null)
-        {
-            File.Delete(Address.Path);
-        }
     }
 
     private static Socket OpenTcp(IPEndPoint endPoint)
@@ -84,34 +86,6 @@ internal sealed class Listener : IDisposable
         }
 
         socket.Bind(endPoint);
-        return socket;
-    }
-
-    /// <summary>A file that a dead server left behind is replaced; one that somebody serves is not.</summary>
-    private static Socket OpenUnix(string path)
-    {
-        UnixDomainSocketEndPoint endPoint = new(path);
-        if (File.Exists(path))
-        {
-            using Socket probe = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            try
-            {
-                probe.Connect(endPoint);
-                throw new IOException("somebody serves this socket");
-            }
-            catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused)
-            {
-                File.Delete(path);
-            }
-        }
-
-        Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        socket.Bind(endPoint);
-        if (OperatingSystem.IsLinux())
-        {
-            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        }
-
         return socket;
     }
 }
