@@ -176,6 +176,15 @@ public sealed class NetworkNode : Node
     public void ClearError() => _session.Command((machine, now) => machine.ClearError(now));
 
     /// <summary>
+    /// Called when that takes effect: what the log held is gone for good, and no FLUSH says ok before it returns. On
+    /// the session thread; may wait.
+    /// </summary>
+    public Action OnLossAccepted
+    {
+        set => _session.OnLossAccepted = value;
+    }
+
+    /// <summary>
     /// Gives the hold back and closes; requests must have ended. Blocks. Without a session it closes at once and the
     /// hold
     /// stays.

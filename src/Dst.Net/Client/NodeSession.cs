@@ -41,6 +41,8 @@ internal sealed class NodeSession
     private int _hasExport;
     private int _ended;
     private long _nowMs;
+    private bool _wasLost;
+    private Action _onLossAccepted = static () => { };
 
     /// <summary>A session that has not begun.</summary>
     /// <param name="spec">Where the export is.</param>
@@ -70,6 +72,7 @@ internal sealed class NodeSession
         _rxTold = new bool[connections];
         _txTold = new bool[connections];
         _status = MakeStatus();
+        _wasLost = machine.LostUnflushedWrites;
         _thread = new Thread(Run) { Name = $"dst-session-{spec.Export}", IsBackground = true };
     }
 
@@ -90,6 +93,15 @@ internal sealed class NodeSession
         bool has = Volatile.Read(ref _hasExport) != 0;
         export = has ? _export : default;
         return has;
+    }
+
+    /// <summary>
+    /// Called when an operator's acceptance of a loss takes effect: the log is empty, and no FLUSH has said ok since;
+    /// none will before it returns (S-23). On the session thread; may wait. Set by any thread.
+    /// </summary>
+    public Action OnLossAccepted
+    {
+        set => Volatile.Write(ref _onLossAccepted, value);
     }
 
     /// <summary>Begins.</summary>
@@ -254,11 +266,25 @@ internal sealed class NodeSession
     {
         for (int i = 0; i < _machine.Effects.Count; i++)
         {
+            // Before the orders that open the lanes are carried out.
+            TellLossAccepted();
             NodeEffect effect = _machine.Effects[i];
             CarryOut(in effect);
         }
 
         _machine.Effects.Clear();
+        TellLossAccepted();
+    }
+
+    private void TellLossAccepted()
+    {
+        bool isAccepted = _wasLost && !_machine.LostUnflushedWrites;
+        _wasLost = _machine.LostUnflushedWrites;
+        if (isAccepted)
+        {
+            Volatile.Read(ref _onLossAccepted)();
+            _nowMs = Now;
+        }
     }
 
     private void CarryOut(in NodeEffect effect)

@@ -1,6 +1,7 @@
 using Dst.Core.Sessions;
 using Dst.Core.Transactions;
 using Dst.Core.Wire;
+using Dst.Net.Client;
 using Dst.Net.Server.Engine;
 using Dst.Nodes.Health;
 
@@ -95,6 +96,10 @@ internal sealed class Export : IDisposable
 
     /// <summary>Told how a release ended; null while none is asked for.</summary>
     public TaskCompletionSource<bool>? Released { get; set; }
+
+    /// <summary>Its nodes that are exports of other servers. Any thread.</summary>
+    public IEnumerable<NetworkNode> NetworkNodes =>
+        _volume.Nodes.Select(node => node.Innermost).OfType<NetworkNode>();
 
     private bool IsReadOnly => (_volume.Geometry.Capabilities & ExportCapabilities.ReadOnly) != ExportCapabilities.None;
 
@@ -199,6 +204,11 @@ internal sealed class Export : IDisposable
     public void Dispose()
     {
         _volume.Signals.Connect(static () => { }, static () => { });
+        foreach (NetworkNode node in NetworkNodes)
+        {
+            node.OnLossAccepted = static () => { };
+        }
+
         _marks?.Dispose();
         foreach (EngineThread engine in Engines)
         {

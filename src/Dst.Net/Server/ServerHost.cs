@@ -4,6 +4,7 @@ using Dst.Core.Sessions;
 using Dst.Core.Specs;
 using Dst.Core.Wire;
 using Dst.Interop;
+using Dst.Net.Client;
 
 namespace Dst.Net.Server;
 
@@ -169,12 +170,21 @@ public sealed class ServerHost : IDisposable
         }
     }
 
-    /// <summary>Takes the error marks of an export away: flushes go through again (C-16).</summary>
+    /// <summary>
+    /// Takes the error marks of an export away: flushes go through again (C-16). Of nodes that are exports of other
+    /// servers and have lost unflushed changes, an operator accepts that; as soon as the node goes on, the clients of
+    /// this export replay as after a restart (S-23).
+    /// </summary>
     /// <param name="name">The export.</param>
     /// <exception cref="ServerException">There is no such export, or the mark cannot be taken away.</exception>
     public void ClearError(string name)
     {
         Export export = Find(name);
+        foreach (NetworkNode node in export.NetworkNodes.Where(node => node.Status.LostUnflushedWrites))
+        {
+            node.ClearError();
+        }
+
         int error = export.ClearMarks();
         _sessions.Post(() => SessionThread.OnPoisonChanged(export));
         if (error < 0)
@@ -183,16 +193,6 @@ public sealed class ServerHost : IDisposable
                 $"export {name}: the error mark cannot be taken away: {Errno.Describe(-error)}; "
                 + "look at the state directory");
         }
-    }
-
-    /// <summary>
-    /// What lies behind an export may have lost acknowledged changes: its clients replay as after a restart (S-23).
-    /// </summary>
-    /// <param name="name">The export.</param>
-    public void ChangeBootId(string name)
-    {
-        Export export = Find(name);
-        _sessions.Ask(() => _sessions.ChangeBootId(export, NewBootId()));
     }
 
     /// <summary>Listens on an address even while no export wants it.</summary>
@@ -351,6 +351,12 @@ public sealed class ServerHost : IDisposable
             Export made = new(settings, volume, memoryBytes, _sessions.Wake, _options.Log);
             export = made;
             made.Start(in record, BootId, () => _sessions.Post(() => SessionThread.OnPoisonChanged(made)));
+            foreach (NetworkNode node in made.NetworkNodes)
+            {
+                // Waits: until it is done, no flush of the node may say ok to a client that has to replay (S-23).
+                node.OnLossAccepted = () => _sessions.Ask(() => _sessions.ChangeBootId(made, NewBootId()));
+            }
+
             _sessions.Ask(() => _sessions.AddExport(made));
             return made;
         }

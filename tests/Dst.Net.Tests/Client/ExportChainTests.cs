@@ -73,6 +73,54 @@ public sealed class ExportChainTests
         TestServer.Eventually(() => node.Status.ReplayedBytes == 20 * Block, "each byte replayed once");
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public unsafe void What_a_node_has_lost_is_replayed_by_the_clients_once_an_operator_accepts_it(int queues)
+    {
+        const int Block = 4096;
+        const int Blocks = 20;
+        using TestServer inner = new(holds: new MemoryHolds());
+        inner.Add(Disk, inner.Settings(cache: CacheMode.WriteBack));
+        NetworkNode? link = null;
+        using TestServer outer = new(holds: new MemoryHolds())
+        {
+            Around = (node, _) => link = (NetworkNode)node,
+        };
+        outer.Add(TestNode.Unix(inner), outer.Settings(cache: CacheMode.WriteBack));
+        using NetworkNode node = TestNode.Open(TestNode.Unix(outer), queues: queues, pauseMaxMs: PauseMs);
+        TestQueue[] mine = TestQueue.Start(queues, node);
+        for (int i = 0; i < Blocks; i++)
+        {
+            Assert.Equal(DstStatus.Ok, mine[i % queues].Write(i * Block, NetworkNodeTests.Bytes(Block, i)));
+        }
+
+        // The memory of the outer server goes bad while the inner one forgets.
+        for (int lane = 0; lane < 2; lane++)
+        {
+            ((byte*)link!.LogOf(lane))[5] ^= 4;
+        }
+
+        PowerCutTests.PowerCut(inner, Disk, CacheMode.WriteBack);
+        TestServer.Eventually(
+            () => link!.Status is { LostUnflushedWrites: true, Phase: ClientNodePhase.Live }, "the node has lost");
+        ulong bootId = outer.Status.BootId;
+        outer.Host.ClearError(TestServer.Name);
+        TestServer.Eventually(
+            () => link!.Status is { LostUnflushedWrites: false, Phase: ClientNodePhase.Live }, "the node goes on");
+        Assert.NotEqual(bootId, outer.Status.BootId);
+        Assert.Equal(DstStatus.Ok, mine[0].Flush());
+        Assert.False(node.Status.LostUnflushedWrites);
+        Assert.Equal(Blocks * Block, node.Status.ReplayedBytes);
+        byte[] disk = File.ReadAllBytes(Path.Join(inner.Folder, "a"));
+        for (int i = 0; i < Blocks; i++)
+        {
+            Assert.Equal(NetworkNodeTests.Bytes(Block, i), disk[(i * Block)..((i + 1) * Block)]);
+        }
+
+        Array.ForEach(mine, queue => queue.Dispose());
+    }
+
     [Fact]
     public void An_export_that_is_removed_gives_back_what_it_holds_and_one_that_restarts_does_not()
     {
