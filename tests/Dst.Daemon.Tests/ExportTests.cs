@@ -203,6 +203,46 @@ public sealed class ExportTests
         Assert.Equal("live", (await UntilAsync(bed, "e", _ => true)).State);
     }
 
+    [Theory]
+    [InlineData(false, false)]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    public async Task A_removal_that_takes_too_long_stays_under_way_until_it_is_repeated(bool restarts, bool dies)
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        ExportStatus before = await AddAsync(bed, "e");
+        await File.WriteAllTextAsync($"{bed.Fake}/held-e", "disk1 on far", TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(
+            $"{bed.Fake}/mode-server", "stuck-at-close-export", TestContext.Current.CancellationToken);
+        ControlError error = await bed.RemoveExportFailsAsync("e", HttpStatusCode.GatewayTimeout, "?force=true");
+        Assert.Equal(ControlErrorCode.TimedOut, error.Code);
+        ExportStatus status = await UntilAsync(bed, "e", _ => true);
+        Assert.Equal("stopping", status.State);
+        Assert.Contains("repeat remove-export e", status.Reason, StringComparison.Ordinal);
+        Assert.True(Stored(bed, "e").Removing);
+        File.Delete($"{bed.Fake}/mode-server");
+        if (restarts)
+        {
+            await bed.RestartAsync();
+        }
+        else if (dies)
+        {
+            TestBed.Kill(before.Pid!.Value);
+        }
+        else
+        {
+            await bed.RemoveExportAsync("e");
+        }
+
+        for (int i = 0; i < 500 && (await ListAsync(bed)).Length > 0; i++)
+        {
+            await Task.Delay(20, TestContext.Current.CancellationToken);
+        }
+
+        Assert.Empty(await ListAsync(bed));
+        Assert.Empty(Directory.GetFiles(bed.Options.State.Exports));
+    }
+
     [Fact]
     public async Task The_server_ends_with_the_last_export()
     {

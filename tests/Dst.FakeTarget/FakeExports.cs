@@ -144,6 +144,9 @@ internal sealed class FakeExports(string run)
                 File.WriteAllText($"{_run.Export(name)}/{StatusTree.Epoch}", "3\n");
                 File.WriteAllText($"{_run.Export(name)}/reads", "17\n");
                 return new();
+            case ServerProtocol.ServerCommand.CloseExport when Modes.Contains("stuck-at-close-export"):
+                _exports[name] = (_exports[name].Record, "stopping");
+                return new() { Error = new(ControlErrorCode.TimedOut, $"export {name}: its disk still has requests") };
             case ServerProtocol.ServerCommand.CloseExport:
                 return _exports.TryRemove(name, out _)
                     ? new()

@@ -1,11 +1,13 @@
 using System.Net.Sockets;
 using System.Text.Json;
 using Dst.Control;
+using Dst.Core.Requests;
 using Dst.Core.Specs;
+using Dst.Core.Wire;
 using Dst.Hosting;
 using Dst.Net.Client;
+using Dst.Net.Tests;
 using Dst.Server.Session;
-using Xunit;
 
 namespace Dst.Server.Tests;
 
@@ -202,6 +204,37 @@ public sealed class ServerControlTests : IDisposable
         Assert.False(Served(dstd, "inner").Held);
         Assert.False(File.Exists(_options.State.ExportNodeEpoch("outer", 0)));
         dstd.Ask(new() { RequestId = 5, Command = "close-export", Name = "inner", TimeoutMs = 5000 });
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_removal_that_takes_too_long_stays_under_way_until_it_is_repeated(bool force)
+    {
+        const int DelayMs = 2000;
+        using Client dstd = new(_options.Run);
+        dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = Record("e", $"delay:{DelayMs},mem:4M") });
+        Assert.Null(dstd.Ask(new() { RequestId = 2, Command = "commit-export", Name = "e" }).Error);
+        using ScriptedClient client = ScriptedClient.Live(new UnixDomainSocketEndPoint($"{_folder}/sock"), "e");
+        client.SendRequest(Operation.Read, 0, 1, 0, 512);
+        Thread.Sleep(DelayMs / 10);
+
+        ServerReply late = dstd.Ask(new() { RequestId = 3, Command = "close-export", Name = "e", TimeoutMs = 50 });
+        Assert.Equal(ControlErrorCode.TimedOut, late.Error!.Code);
+        Assert.Contains("repeat remove-export e", late.Error.Message, StringComparison.Ordinal);
+        Assert.Equal("stopping", Served(dstd, "e").State);
+        ServerReply clear = dstd.Ask(new() { RequestId = 4, Command = "clear-error", Name = "e" });
+        Assert.Equal(ControlErrorCode.Busy, clear.Error!.Code);
+        using (ScriptedClient next = ScriptedClient.Connect(new UnixDomainSocketEndPoint($"{_folder}/sock")))
+        {
+            next.Greet();
+            Assert.Equal(RefusalCode.ExportGone, next.Attach("e", access: AccessKind.ReadOnly).Code);
+        }
+
+        ServerReply closed = dstd.Ask(
+            new() { RequestId = 5, Command = "close-export", Name = "e", TimeoutMs = 20_000, FailPending = force });
+        Assert.Null(closed.Error);
+        Assert.Empty(dstd.Ask(new() { RequestId = 6, Command = "status" }).Exports!);
     }
 
     private static ServedExport Served(Client dstd, string name) => Assert.Single(

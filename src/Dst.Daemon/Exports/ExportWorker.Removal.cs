@@ -11,7 +11,8 @@ internal sealed partial class ExportWorker
     protected override async Task<RemovalReport> RemoveLiveAsync(ServerSession session, bool force, TimeSpan timeout)
     {
         List<string> notes = [];
-        if (await session.FindAsync(Name, Lifetime) is { } served && UserOf(served) is { } user)
+        bool isUnderWay = View.Record!.Removing;
+        if (!isUnderWay && await session.FindAsync(Name, Lifetime) is { } served && UserOf(served) is { } user)
         {
             if (!force)
             {
@@ -26,16 +27,20 @@ internal sealed partial class ExportWorker
 
         ExportRecord record = View.Record!;
         Save(record with { Removing = true });
-        Show(view => view with { State = ObjectState.Stopping });
+        Show(view => view with { State = ObjectState.Stopping, Reason = null });
         try
         {
             await CloseAsync(session, force, timeout);
         }
         catch (ControlException) when (!session.Process.Exited.IsCompleted)
         {
-            Show(view => view with { State = ObjectState.Live });
-            Save(record);
-            throw;
+            if (await StateInAsync(session) is { } state)
+            {
+                ShowNotRemoved(state, record);
+                throw;
+            }
+
+            // Done after all, only later than it was waited for.
         }
         catch (ControlException)
         {
@@ -83,6 +88,34 @@ internal sealed partial class ExportWorker
 
         Forget();
         return new RemovalReport(notes);
+    }
+
+    // What the server makes of the export, null when it has none; what does not tell may well have stopped it.
+    private async Task<string?> StateInAsync(ServerSession session)
+    {
+        try
+        {
+            return (await session.FindAsync(Name, Lifetime))?.State;
+        }
+        catch (ControlException)
+        {
+            return ObjectState.Stopping;
+        }
+    }
+
+    private void ShowNotRemoved(string state, ExportRecord record)
+    {
+        if (string.Equals(state, ObjectState.Live, StringComparison.Ordinal))
+        {
+            Show(view => view with { State = ObjectState.Live });
+            Save(record with { Removing = false });
+            return;
+        }
+
+        Show(view => view with
+        {
+            Reason = $"its disk still has requests and nobody is served any more; repeat remove-export {Name}",
+        });
     }
 
     private async Task CloseAsync(ServerSession session, bool force, TimeSpan timeout)

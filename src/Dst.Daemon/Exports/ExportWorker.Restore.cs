@@ -15,6 +15,13 @@ internal sealed partial class ExportWorker
         ServerSession? session = await _services.Server.FindAsync(cancel);
         if (session is not null && await session.FindAsync(Name, cancel) is { } served)
         {
+            if (View.Record is { Removing: true } unfinished && IsStopping(served))
+            {
+                await CloseAsync(session, force: false, TimeSpan.Zero);
+                EndUnfinished(unfinished);
+                return new(null);
+            }
+
             return Adopt(session, served);
         }
 
@@ -71,6 +78,9 @@ internal sealed partial class ExportWorker
         _services.Log.ExportAdopted(Name, session.Process.Pid);
         return new(null);
     }
+
+    private static bool IsStopping(ServedExport served) =>
+        string.Equals(served.State, ObjectState.Stopping, StringComparison.Ordinal);
 
     // D-02: what an earlier daemon left half made is rolled back, what it left half removed is ended.
     private void EndUnfinished(ExportRecord? record)

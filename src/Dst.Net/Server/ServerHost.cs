@@ -110,7 +110,7 @@ public sealed class ServerHost : IDisposable
     /// <param name="name">The export.</param>
     /// <param name="failPending">Requests that nodes merely hold back end with an error.</param>
     /// <param name="timeoutMs">
-    /// For running requests. When it passes, the export is refused to clients and this may be called again.
+    /// For running requests. When it passes, the export stays refused to clients, and this is to be called again.
     /// </param>
     /// <exception cref="ServerException">There is no such export, or its disk still has requests.</exception>
     public void RemoveExport(string name, bool failPending, int timeoutMs)

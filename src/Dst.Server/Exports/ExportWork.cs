@@ -50,6 +50,9 @@ internal sealed class ExportWork
     /// <summary>opening, open, live or stopping. Written by control threads, read by any.</summary>
     public string State { get; set; } = ExportWorkState.Opening;
 
+    /// <summary>Somebody ends it now. Written under the lock of whoever keeps the works.</summary>
+    public bool IsBeingEnded { get; set; }
+
     /// <summary>What clients rely on; null before it is open.</summary>
     public ExportLayout? Layout { get; private set; }
 

@@ -168,7 +168,7 @@ internal sealed class ServerControl : IDisposable
     /// <param name="failPending">Requests that nodes hold back end with an error.</param>
     /// <param name="timeoutMs">How long running requests may take.</param>
     /// <exception cref="ControlException">
-    /// No such export, or it still has requests; then it may be called again.
+    /// No such export, or it still has requests; then it stays stopping, and this is to be called again.
     /// </exception>
     public void Close(string name, bool failPending, int timeoutMs)
     {
@@ -185,15 +185,17 @@ internal sealed class ServerControl : IDisposable
             throw new ControlException(ControlErrorCode.Busy, $"export {name} was being opened; that is given up");
         }
 
-        work = Take(name, ExportWorkState.Live, ExportWorkState.Stopping);
+        work = TakeForRemoval(name);
         try
         {
             _host.RemoveExport(name, failPending, timeoutMs);
         }
         catch (ServerException e)
         {
-            work.State = ExportWorkState.Live;
-            throw new ControlException(ControlErrorCode.TimedOut, e.Message);
+            // Its clients were cut off and its requests may have been failed: it cannot go back to live.
+            work.IsBeingEnded = false;
+            throw new ControlException(
+                ControlErrorCode.TimedOut, $"{e.Message}; it serves nobody any more, so repeat remove-export {name}");
         }
 
         _publisher.Remove(work);
@@ -307,6 +309,7 @@ internal sealed class ServerControl : IDisposable
             }
 
             work.State = ExportWorkState.Stopping;
+            work.IsBeingEnded = true;
         }
 
         work.Undo();
@@ -353,6 +356,23 @@ internal sealed class ServerControl : IDisposable
             }
 
             work.State = to;
+            return work;
+        }
+    }
+
+    /// <summary>A live export, or one whose removal took too long.</summary>
+    private ExportWork TakeForRemoval(string name)
+    {
+        lock (_lock)
+        {
+            ExportWork work = Find(name);
+            if (work.IsBeingEnded || work.State is not (ExportWorkState.Live or ExportWorkState.Stopping))
+            {
+                throw new ControlException(ControlErrorCode.Busy, $"export {name} is {work.State}");
+            }
+
+            work.State = ExportWorkState.Stopping;
+            work.IsBeingEnded = true;
             return work;
         }
     }
