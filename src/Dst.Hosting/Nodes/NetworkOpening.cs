@@ -32,7 +32,7 @@ public sealed record NetworkWishes
     /// <summary>An operator wants the holders fenced, once (S-04).</summary>
     public bool TakeOver { get; init; }
 
-    /// <summary>How long a node of a new volume may take to attach; null for no limit.</summary>
+    /// <summary>How long the nodes of a new volume may take to attach, all together; null for no limit.</summary>
     public int? TimeoutMs { get; init; }
 
     /// <summary>Takes lines for people; any thread.</summary>
@@ -46,6 +46,7 @@ public sealed class NetworkOpening(NetworkWishes wishes)
     /// <summary>How often it is said again what is waited for.</summary>
     private const int SayMs = 10_000;
 
+    private readonly long _begin = Stopwatch.GetTimestamp();
     private readonly ulong _incarnation = ulong.Max((ulong)Random.Shared.NextInt64(), 1);
 
     /// <summary>
@@ -72,8 +73,7 @@ public sealed class NetworkOpening(NetworkWishes wishes)
             Known = known,
         };
         Action<string> log = line => wishes.Log($"node {index}: {line}");
-        int waitMs = known is null ? wishes.TimeoutMs ?? Timeout.Infinite : 0;
-        long begin = Stopwatch.GetTimestamp();
+        int waitMs = known is null ? LeftMs : 0;
         NetworkNode node;
         try
         {
@@ -82,7 +82,7 @@ public sealed class NetworkOpening(NetworkWishes wishes)
         }
         catch (NetworkNodeException e)
         {
-            bool late = waitMs > 0 && Stopwatch.GetElapsedTime(begin).TotalMilliseconds >= waitMs;
+            bool late = known is null && LeftMs == 0;
             throw new ControlException(
                 late ? ControlErrorCode.TimedOut : ControlErrorCode.Failure, $"node {index}: {e.Message}");
         }
@@ -98,6 +98,11 @@ public sealed class NetworkOpening(NetworkWishes wishes)
 
         return node;
     }
+
+    /// <summary>One limit for all: they are opened one after the other.</summary>
+    private int LeftMs => wishes.TimeoutMs is { } limitMs
+        ? (int)long.Max(0, limitMs - (long)Stopwatch.GetElapsedTime(_begin).TotalMilliseconds)
+        : Timeout.Infinite;
 
     /// <summary>What a record keeps of an export.</summary>
     public static NodeExport Record(RememberedExport export) => new()
