@@ -14,7 +14,8 @@ internal readonly record struct ConnectResult(int Connection, Socket? Socket, st
 
 /// <summary>
 /// One attempt to connect, on a thread of its own since resolving and connecting block. Names are resolved anew each
-/// time; every address is tried in turn (S-30).
+/// time; every address is tried in turn (S-30), from another one each time: the time for an attempt may be over before
+/// the first address, which nobody answers at, gives up.
 /// </summary>
 /// <remarks>
 /// Blocking calls on purpose: an asynchronous connect would leave the descriptor non-blocking and registered with the
@@ -24,6 +25,7 @@ internal sealed class Connector
 {
     private readonly NetworkNodeSpec _spec;
     private readonly int _connection;
+    private readonly int _first;
     private readonly Action<ConnectResult> _done;
     private readonly Lock _gate = new();
     private Socket? _socket;
@@ -33,10 +35,12 @@ internal sealed class Connector
     /// <summary>An attempt that has not begun.</summary>
     /// <param name="spec">Where to.</param>
     /// <param name="connection">Number of the connection.</param>
+    /// <param name="first">Which address comes first, counted round.</param>
     /// <param name="done">Told once how it ended, on the attempt's thread or the one that cancels it.</param>
-    public Connector(NetworkNodeSpec spec, int connection, Action<ConnectResult> done)
+    public Connector(NetworkNodeSpec spec, int connection, int first, Action<ConnectResult> done)
     {
         _spec = spec;
+        _first = first;
         _connection = connection;
         _done = done;
     }
@@ -47,6 +51,9 @@ internal sealed class Connector
         Name = "dst-connect-" + _connection,
         IsBackground = true,
     }.Start();
+
+    /// <summary>Addresses of a host name; tests give others.</summary>
+    internal Func<string, IPAddress[]> Lookup { private get; init; } = Dns.GetHostAddresses;
 
     /// <summary>Gives up at once, also while a name is being resolved. Any thread.</summary>
     public void Cancel()
@@ -77,13 +84,10 @@ internal sealed class Connector
         string error = "it has no address";
         try
         {
-            foreach (EndPoint target in Resolve())
+            EndPoint[] targets = Resolve();
+            for (int i = 0; i < targets.Length && !IsCancelled; i++)
             {
-                if (IsCancelled)
-                {
-                    break;
-                }
-
+                EndPoint target = targets[(_first + i) % targets.Length];
                 if (TryConnect(target, out error) is { } socket)
                 {
                     Tell(new ConnectResult(_connection, socket, target.ToString() ?? "", ""));
@@ -124,7 +128,7 @@ internal sealed class Connector
 
         IPAddress[] addresses = IPAddress.TryParse(_spec.Host, out IPAddress? address)
             ? [address]
-            : Dns.GetHostAddresses(_spec.Host!);
+            : Lookup(_spec.Host!);
         return [.. addresses.Select(a => new IPEndPoint(a, _spec.Port))];
     }
 

@@ -40,6 +40,7 @@ internal sealed class NodeSession
     private AttachOkMessage _export;
     private int _hasExport;
     private int _ended;
+    private int _firstAddress;
     private long _nowMs;
     private bool _wasLost;
     private Action _onLossAccepted = static () => { };
@@ -209,6 +210,7 @@ internal sealed class NodeSession
         {
             result.Socket?.Dispose();
             _localError = result.Error;
+            _firstAddress = (_firstAddress + 1) & ushort.MaxValue;
             _machine.OnConnectFailed(index, _nowMs);
             return;
         }
@@ -293,7 +295,8 @@ internal sealed class NodeSession
         switch (effect.Kind)
         {
             case NodeEffectKind.Connect:
-                _connectors[effect.Connection] = new Connector(_spec, effect.Connection, OnConnectDone);
+                _connectors[effect.Connection] = new Connector(
+                    _spec, effect.Connection, _firstAddress, OnConnectDone);
                 _connectors[effect.Connection]!.Start();
                 break;
             case NodeEffectKind.SendFrame:
