@@ -64,6 +64,9 @@ public static class StatusTree
     /// <summary>Address that a network node is connected to.</summary>
     public const string NodePeer = "peer";
 
+    /// <summary>What went wrong last with a network node, also while it is live again; empty for nothing.</summary>
+    public const string NodeLastError = "last_error";
+
     /// <summary>
     /// Numbers of a network node: epoch; round trip of the last ping and time to the next attempt (ms, -1 for none);
     /// requests it has and those sent; requests sent again, sessions after the first, bytes replayed.

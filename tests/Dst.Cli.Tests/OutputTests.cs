@@ -55,6 +55,17 @@ public sealed class OutputTests
     }
 
     [Fact]
+    public async Task ALossOfANetworkNodeIsToldWithWhatToDo()
+    {
+        NodeStatus node = Samples.Disk.Nodes[0] with { State = "lost unflushed writes", Reason = null };
+        DeviceStatus disk = Samples.Disk with { Nodes = [node] };
+        await using var daemon = new FakeDaemon(_ => FakeAnswer.Json(200, disk, ControlJson.Default.DeviceStatus));
+        string output = (await Cli.RunAsync(daemon, "status", "disk1")).Succeeds();
+        Assert.Contains(
+            "lost unflushed writes; once it is mended: dstctl clear-error disk1 0", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task TheSessionOfANetworkNodeIsShown()
     {
         NodeStatus node = Samples.Disk.Nodes[0] with

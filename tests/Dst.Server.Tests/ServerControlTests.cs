@@ -27,7 +27,7 @@ public sealed class ServerControlTests : IDisposable
             State = new StateDirectory($"{_folder}/state"),
             Version = "test",
             Warning = "lacks something",
-            IdleLimit = TimeSpan.FromSeconds(1),
+            IdleLimit = TimeSpan.FromSeconds(5),
         };
         _control = new ServerControl(_options, new ProcessLog("dst-server"));
         _running = Task.Run(_control.Run);
@@ -213,7 +213,8 @@ public sealed class ServerControlTests : IDisposable
     {
         const int DelayMs = 2000;
         using Client dstd = new(_options.Run);
-        dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = Record("e", $"delay:{DelayMs},mem:4M") });
+        ExportRecord record = Record("e", $"delay:{DelayMs},mem:4M");
+        Assert.Null(dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = record }).Error);
         Assert.Null(dstd.Ask(new() { RequestId = 2, Command = "commit-export", Name = "e" }).Error);
         using ScriptedClient client = ScriptedClient.Live(new UnixDomainSocketEndPoint($"{_folder}/sock"), "e");
         client.SendRequest(Operation.Read, 0, 1, 0, 512);
@@ -235,6 +236,28 @@ public sealed class ServerControlTests : IDisposable
             new() { RequestId = 5, Command = "close-export", Name = "e", TimeoutMs = 20_000, FailPending = force });
         Assert.Null(closed.Error);
         Assert.Empty(dstd.Ask(new() { RequestId = 6, Command = "status" }).Exports!);
+    }
+
+    [Fact]
+    public void What_went_wrong_with_a_node_stays_readable_when_it_is_live_again()
+    {
+        using Client dstd = new(_options.Run);
+        ExportRecord inner = Record("inner", "mem:4M");
+        ExportLayout layout = dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = inner }).Layout!;
+        Assert.Null(dstd.Ask(new() { RequestId = 2, Command = "commit-export", Name = "inner" }).Error);
+        ExportRecord outer = Chained("unix:" + _folder + "/outer-sock");
+        dstd.Ask(new() { RequestId = 3, Command = "open-export", Record = outer });
+        Assert.Null(dstd.Ask(new() { RequestId = 4, Command = "commit-export", Name = "outer" }).Error);
+        dstd.Ask(new() { RequestId = 5, Command = "close-export", Name = "inner", TimeoutMs = 5000 });
+        string node = $"{_options.Run.Export("outer")}/nodes/0";
+        Eventually(() => File.ReadAllText($"{node}/state") != "live\n");
+        dstd.Ask(new() { RequestId = 6, Command = "open-export", Record = inner with { Layout = layout } });
+        Assert.Null(dstd.Ask(new() { RequestId = 7, Command = "commit-export", Name = "inner" }).Error);
+        Eventually(() => File.ReadAllText($"{node}/state") == "live\n" && File.ReadAllText($"{node}/reason") == "\n");
+        Assert.True(File.ReadAllText($"{node}/last_error").Length > 1, "nothing is told");
+
+        static void Eventually(Func<bool> isTrue) =>
+            Assert.True(SpinWait.SpinUntil(isTrue, TimeSpan.FromSeconds(30)), "never");
     }
 
     private static ServedExport Served(Client dstd, string name) => Assert.Single(

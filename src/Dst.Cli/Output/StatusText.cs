@@ -149,7 +149,7 @@ internal static class StatusText
 
     private static string? NoteOf(string owner, NodeStatus node, string index)
     {
-        string clear = string.Equals(node.State, "poisoned", StringComparison.Ordinal)
+        string clear = node.State is "poisoned" or "lost unflushed writes"
             ? $"; once it is mended: dstctl clear-error {owner}{index}"
             : string.Empty;
         if (clear.Length == 0 && node.Reason is not { Length: > 0 })

@@ -10,6 +10,7 @@ public sealed class NetworkFiles : IDisposable
     private readonly NetworkNode _node;
     private readonly StatusFolder _folder;
     private readonly StatusFile _peer;
+    private readonly StatusFile _lastError;
     private readonly StatusFile[] _numbers;
 
     /// <summary>Files of a node.</summary>
@@ -21,6 +22,7 @@ public sealed class NetworkFiles : IDisposable
         _node = node;
         _folder = new StatusFolder($"{treePath}/{StatusTree.Nodes}/{index}");
         _peer = _folder.File(StatusTree.NodePeer);
+        _lastError = _folder.File(StatusTree.NodeLastError);
         _numbers = [.. StatusTree.NetworkNumbers.Select(_folder.File)];
     }
 
@@ -44,7 +46,7 @@ public sealed class NetworkFiles : IDisposable
             (long)status.Epoch, status.RoundTripMs, status.NextTryInMs, status.Requests, status.InFlight,
             status.Resends, status.Reconnects, status.ReplayedBytes,
         ];
-        bool changed = _peer.Write(status.Peer);
+        bool changed = _peer.Write(status.Peer) | _lastError.Write(status.LastError);
         for (int i = 0; i < _numbers.Length; i++)
         {
             changed |= _numbers[i].Write(values[i]);

@@ -19,7 +19,8 @@ public readonly record struct NodeView(string State, string Reason)
     public static NodeView Of(Node node) => node.Innermost switch
     {
         NetworkNode { Status: var status } => new NodeView(
-            status.State, status.Phase == ClientNodePhase.Live ? string.Empty : status.LastError),
+            status.State,
+            status is { Phase: ClientNodePhase.Live, LostUnflushedWrites: false } ? string.Empty : status.LastError),
         { Health: { State: not NodeHealthState.Live } health } =>
             new NodeView("poisoned", PoisonReason(health.ErrorNumber)),
         _ => new NodeView("live", string.Empty),

@@ -87,15 +87,17 @@ public sealed partial class ClientNode
     /// <summary>The same for people.</summary>
     public ClientNodeState State => Phase switch
     {
+        ClientNodePhase.Failed => ClientNodeState.Failed,
+        ClientNodePhase.Closed => ClientNodeState.Closed,
+        _ when IsSuspended => ClientNodeState.Suspended,
         ClientNodePhase.Idle or ClientNodePhase.Connecting or ClientNodePhase.Greeting => ClientNodeState.Connecting,
         ClientNodePhase.Attaching or ClientNodePhase.NotingEpoch or ClientNodePhase.Joining =>
             ClientNodeState.Attaching,
         ClientNodePhase.Draining => ClientNodeState.WaitingForDrain,
-        ClientNodePhase.Live or ClientNodePhase.Leaving => LiveState,
+        ClientNodePhase.Live or ClientNodePhase.Leaving =>
+            LostUnflushedWrites ? ClientNodeState.LostUnflushedWrites : ClientNodeState.Live,
         ClientNodePhase.Ending or ClientNodePhase.Pausing =>
             LastEnd is EpochEnd.Refused or EpochEnd.Unsuitable ? ClientNodeState.Refused : ClientNodeState.NextTry,
-        ClientNodePhase.Failed => ClientNodeState.Failed,
-        ClientNodePhase.Closed => ClientNodeState.Closed,
         _ => ClientNodeState.Replaying,
     };
 
@@ -143,19 +145,6 @@ public sealed partial class ClientNode
 
     /// <summary>Last round trip of a ping in milliseconds; -1 before the first.</summary>
     public long RoundTripMs { get; private set; } = -1;
-
-    private ClientNodeState LiveState
-    {
-        get
-        {
-            if (IsSuspended)
-            {
-                return ClientNodeState.Suspended;
-            }
-
-            return LostUnflushedWrites ? ClientNodeState.LostUnflushedWrites : ClientNodeState.Live;
-        }
-    }
 
     /// <summary>The bytes of a SendFrame effect; valid until the list is cleared.</summary>
     /// <param name="effect">The effect.</param>

@@ -741,6 +741,11 @@ public sealed class ClientNodeTests
         rig.ToLive();
         Assert.All(rig.Do(node => node.Suspend()), e => Assert.Equal(LaneOrderKind.Hold, e.Order.Kind));
         Assert.Equal(ClientNodeState.Suspended, rig.Node.State);
+        rig.Do(node => node.OnLost(0, EpochEnd.ConnectionLost, rig.NowMs));
+        rig.LetAllGo();
+        Assert.Equal((ClientNodePhase.Pausing, ClientNodeState.Suspended), (rig.Node.Phase, rig.Node.State));
+        rig.NextTry();
+        rig.ToLive();
         Assert.All(rig.Do(node => node.Resume()), e => Assert.Equal(LaneOrderKind.Unhold, e.Order.Kind));
         Assert.All(rig.Do(n => n.FailPending(DstStatus.IoError)), e => Assert.False(e.Order.ForEver));
         RequestBudget budget = new(1, 2, 3, EndsWithError: true);
