@@ -120,6 +120,9 @@ public sealed record ServerReply
     /// <summary>With status: what is served.</summary>
     public IReadOnlyList<ServedExport>? Exports { get; init; }
 
+    /// <summary>With close-export: what it leaves behind, a line for people each; null for nothing.</summary>
+    public IReadOnlyList<string>? Notes { get; init; }
+
     /// <summary>Event: the export it is about.</summary>
     public string? Name { get; init; }
 

@@ -115,6 +115,9 @@ public sealed record TargetReply
     /// <summary>With start: path of the block device.</summary>
     public string? BlockDevice { get; init; }
 
+    /// <summary>With stop: what it leaves behind, a line for people each; null for nothing.</summary>
+    public IReadOnlyList<string>? Notes { get; init; }
+
     /// <summary>Event: bytes of a new file that are preallocated.</summary>
     public long? ProgressBytes { get; init; }
 

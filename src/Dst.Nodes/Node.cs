@@ -53,9 +53,8 @@ public abstract class Node : IDisposable
     /// Gives back what it holds elsewhere, as its volume is not to come back (S-04). After every queue has ended,
     /// before <see cref="Dispose"/>. Control threads; may block for seconds.
     /// </summary>
-    public virtual void LeaveForGood()
-    {
-    }
+    /// <returns>What stays held and how to end that, one line for people; null when nothing does.</returns>
+    public virtual string? LeaveForGood() => null;
 
     /// <summary>Closes the backing. After every queue has ended.</summary>
     public virtual void Dispose()

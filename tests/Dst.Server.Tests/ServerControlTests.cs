@@ -238,6 +238,30 @@ public sealed class ServerControlTests : IDisposable
         Assert.Empty(dstd.Ask(new() { RequestId = 6, Command = "status" }).Exports!);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void What_an_export_holds_of_a_server_that_is_away_is_named_when_it_is_closed_for_good(bool commits)
+    {
+        using Client dstd = new(_options.Run);
+        dstd.Ask(new() { RequestId = 1, Command = "open-export", Record = Record("inner", "mem:4M") });
+        Assert.Null(dstd.Ask(new() { RequestId = 2, Command = "commit-export", Name = "inner" }).Error);
+        ExportRecord outer = Chained("unix:" + _folder + "/outer-sock");
+        Assert.Null(dstd.Ask(new() { RequestId = 3, Command = "open-export", Record = outer }).Error);
+        if (commits)
+        {
+            Assert.Null(dstd.Ask(new() { RequestId = 4, Command = "commit-export", Name = "outer" }).Error);
+        }
+
+        dstd.Ask(new() { RequestId = 5, Command = "close-export", Name = "inner", TimeoutMs = 5000 });
+        ServerReply closed = dstd.Ask(
+            new() { RequestId = 6, Command = "close-export", Name = "outer", TimeoutMs = 5000 });
+        Assert.Null(closed.Error);
+        Assert.Equal(
+            $"node 0: export inner at {_folder}/sock stays held; dstctl release-export inner there",
+            Assert.Single(closed.Notes!));
+    }
+
     [Fact]
     public void What_went_wrong_with_a_node_stays_readable_when_it_is_live_again()
     {

@@ -125,7 +125,7 @@ public sealed record NetworkNodeSpec(string? Host, int Port, string? SocketPath,
     /// <summary>
     /// Host and port as written in an address; IPv6 in brackets, the port left out when it is the default.
     /// </summary>
-    private string Authority
+    public string Authority
     {
         get
         {

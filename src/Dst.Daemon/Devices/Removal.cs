@@ -136,7 +136,7 @@ internal sealed class Removal
 
         try
         {
-            await reply;
+            _notes.AddRange((await reply).Notes ?? []);
             return true;
         }
         catch (ControlException e) when (_session.Process.Exited.IsCompleted)

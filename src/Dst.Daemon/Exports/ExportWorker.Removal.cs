@@ -30,7 +30,7 @@ internal sealed partial class ExportWorker
         Show(view => view with { State = ObjectState.Stopping, Reason = null });
         try
         {
-            await CloseAsync(session, force, timeout);
+            notes.AddRange(await CloseAsync(session, force, timeout));
         }
         catch (ControlException) when (!session.Process.Exited.IsCompleted)
         {
@@ -50,7 +50,7 @@ internal sealed partial class ExportWorker
         Session = null;
         if (notes.Count > 0)
         {
-            _services.Log.ExportWarning(Name, $"removed by force: {string.Join("; ", notes)}");
+            _services.Log.ExportWarning(Name, $"removed: {string.Join("; ", notes)}");
         }
 
         Forget();
@@ -82,7 +82,7 @@ internal sealed partial class ExportWorker
                     $"export {Name}: server (pid {session.Process.Pid}) still serves it; --force ends that");
             }
 
-            await CloseAsync(session, force, timeout);
+            notes.AddRange(await CloseAsync(session, force, timeout));
             notes.Add($"server (pid {session.Process.Pid}) still served it");
         }
 
@@ -118,7 +118,7 @@ internal sealed partial class ExportWorker
         });
     }
 
-    private async Task CloseAsync(ServerSession session, bool force, TimeSpan timeout)
+    private async Task<IReadOnlyList<string>> CloseAsync(ServerSession session, bool force, TimeSpan timeout)
     {
         ServerRequest close = new()
         {
@@ -128,7 +128,9 @@ internal sealed partial class ExportWorker
             FailPending = force,
             TimeoutMs = (int)timeout.TotalMilliseconds,
         };
-        await session.AskAsync(close, $"closing export {Name}", timeout + _services.Timing.StopGrace, Lifetime);
+        ServerReply reply = await session.AskAsync(
+            close, $"closing export {Name}", timeout + _services.Timing.StopGrace, Lifetime);
+        return reply.Notes ?? [];
     }
 
     private static string? UserOf(ServedExport served) =>

@@ -17,7 +17,7 @@ internal sealed partial class ExportWorker
         {
             if (View.Record is { Removing: true } unfinished && IsStopping(served))
             {
-                await CloseAsync(session, force: false, TimeSpan.Zero);
+                _ = await CloseAsync(session, force: false, TimeSpan.Zero);
                 EndUnfinished(unfinished);
                 return new(null);
             }

@@ -21,7 +21,7 @@ internal static partial class Log
     [LoggerMessage(12, LogLevel.Information, "device {Name} removed")]
     public static partial void DeviceRemoved(this ILogger log, string name);
 
-    [LoggerMessage(13, LogLevel.Warning, "device {Name} removed by force: {Notes}")]
+    [LoggerMessage(13, LogLevel.Warning, "device {Name} removed: {Notes}")]
     public static partial void DeviceForced(this ILogger log, string name, string notes);
 
     [LoggerMessage(14, LogLevel.Error, "device {Name} failed: {Reason}")]

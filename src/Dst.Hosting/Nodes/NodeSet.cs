@@ -60,19 +60,22 @@ public sealed class NodeSet(NodeFactory factory)
 
     /// <summary>Closes every node. After every queue has ended.</summary>
     /// <param name="goodbye">Network nodes give their holds back, as the volume is not to come back (S-04).</param>
-    public void Close(bool goodbye = false)
+    /// <returns>What stays held all the same, a line for people each.</returns>
+    public IReadOnlyList<string> Close(bool goodbye = false)
     {
-        foreach (Node node in _nodes)
+        List<string> notes = [];
+        for (int i = 0; i < _nodes.Count; i++)
         {
-            if (goodbye)
+            if (goodbye && _nodes[i].LeaveForGood() is { } held)
             {
-                node.LeaveForGood();
+                notes.Add($"node {i}: {held}");
             }
 
-            node.Dispose();
+            _nodes[i].Dispose();
         }
 
         _nodes.Clear();
+        return notes;
     }
 
     private void Add(Node node)

@@ -118,10 +118,21 @@ public sealed class NetworkNode : Node
 
             return node;
         }
-        catch
+        catch (Exception e)
         {
-            node.Leave(ClientLimits.GoodbyeMs);
+            string? held = node.LeaveForGood(ClientLimits.GoodbyeMs);
             node.Dispose();
+            if (held is null)
+            {
+                throw;
+            }
+
+            log(held);
+            if (e is NetworkNodeException)
+            {
+                throw new NetworkNodeException($"{e.Message}; {held}");
+            }
+
             throw;
         }
     }
@@ -194,7 +205,7 @@ public sealed class NetworkNode : Node
     public bool Goodbye(int timeoutMs) => Leave(timeoutMs);
 
     /// <inheritdoc/>
-    public override void LeaveForGood() => Goodbye(ClientNetLimits.LeaveMs);
+    public override string? LeaveForGood() => LeaveForGood(ClientNetLimits.LeaveMs);
 
     /// <summary>Closes; the hold stays for a successor (S-04). After every queue has ended.</summary>
     public override void Dispose()
@@ -285,6 +296,12 @@ public sealed class NetworkNode : Node
             throw new NetworkNodeException($"node {spec}: {e.Message}");
         }
     }
+
+    private string? LeaveForGood(int timeoutMs) =>
+        Leave(timeoutMs) || !_session.MayHold
+            ? null
+            : $"export {_spec.Export} at {_spec.SocketPath ?? _spec.Authority} stays held; "
+                + $"dstctl release-export {_spec.Export} there";
 
     private bool Leave(int timeoutMs)
     {

@@ -86,6 +86,9 @@ internal sealed class NodeSession
     /// <summary>The server has made durable that nobody holds. After the end.</summary>
     public bool HoldGivenBack => HasEnded && _machine.HoldGivenBack;
 
+    /// <summary>The server may have the device as the holder. After the end, or after a wait for it in vain.</summary>
+    public bool MayHold => _machine.MayHold;
+
     /// <summary>What the first ATTACH_OK offered. Any thread.</summary>
     /// <param name="export">The offer.</param>
     /// <returns>False before it came.</returns>

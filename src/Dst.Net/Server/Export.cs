@@ -200,6 +200,9 @@ internal sealed class Export : IDisposable
     /// </summary>
     public void EndForGood() => _volume.EndsForGood = true;
 
+    /// <summary>What stays held elsewhere though it has ended for good. After <see cref="Dispose"/>.</summary>
+    public IReadOnlyList<string> Notes => _volume.Notes;
+
     /// <summary>Closes nodes and marks. After <see cref="StopEngines(int)"/>.</summary>
     public void Dispose()
     {

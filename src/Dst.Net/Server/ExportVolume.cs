@@ -73,19 +73,25 @@ public sealed record ExportVolume : IDisposable
         };
     }
 
+    /// <summary>What stays held elsewhere though it has ended for good, a line for people each.</summary>
+    public IReadOnlyList<string> Notes { get; private set; } = [];
+
     /// <summary>Closes nodes and marks.</summary>
     public void Dispose()
     {
         Marks?.Dispose();
-        foreach (Node node in Nodes)
+        List<string> notes = [];
+        for (int i = 0; i < Nodes.Count; i++)
         {
-            if (EndsForGood)
+            if (EndsForGood && Nodes[i].LeaveForGood() is { } held)
             {
-                node.LeaveForGood();
+                notes.Add($"node {i}: {held}");
             }
 
-            node.Dispose();
+            Nodes[i].Dispose();
         }
+
+        Notes = notes;
     }
 
     private static ExportGeometry GeometryOf(GeometryPlan plan)

@@ -112,8 +112,9 @@ public sealed class ServerHost : IDisposable
     /// <param name="timeoutMs">
     /// For running requests. When it passes, the export stays refused to clients, and this is to be called again.
     /// </param>
+    /// <returns>What stays held elsewhere, a line for people each.</returns>
     /// <exception cref="ServerException">There is no such export, or its disk still has requests.</exception>
-    public void RemoveExport(string name, bool failPending, int timeoutMs)
+    public IReadOnlyList<string> RemoveExport(string name, bool failPending, int timeoutMs)
     {
         Export export = Find(name);
         long deadline = Environment.TickCount64 + timeoutMs;
@@ -142,6 +143,8 @@ public sealed class ServerHost : IDisposable
             _exports.Remove(name);
             _usedBytes -= export.MemoryBytes;
         }
+
+        return export.Notes;
     }
 
     /// <summary>

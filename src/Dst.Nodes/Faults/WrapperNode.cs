@@ -40,7 +40,7 @@ public abstract class WrapperNode(Node inner) : Node
     protected Node Inner { get; } = inner;
 
     /// <inheritdoc/>
-    public override void LeaveForGood() => Inner.LeaveForGood();
+    public override string? LeaveForGood() => Inner.LeaveForGood();
 
     /// <inheritdoc/>
     public override void Dispose() => Inner.Dispose();

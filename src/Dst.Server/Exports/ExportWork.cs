@@ -87,6 +87,11 @@ internal sealed class ExportWork
             State = ExportWorkState.Open;
             return Layout;
         }
+        catch (ControlException e)
+        {
+            IReadOnlyList<string> notes = Undo();
+            throw notes.Count == 0 ? e : WithNotes(e, notes);
+        }
         catch
         {
             Undo();
@@ -108,10 +113,10 @@ internal sealed class ExportWork
         {
             settings = Settings();
         }
-        catch (ControlException)
+        catch (ControlException e)
         {
-            Undo();
-            throw;
+            IReadOnlyList<string> notes = Undo();
+            throw notes.Count == 0 ? e : WithNotes(e, notes);
         }
 
         var volume = new ExportVolume
@@ -134,14 +139,15 @@ internal sealed class ExportWork
         {
             // The volume was closed with the refusal.
             Undo();
-            throw new ControlException(ControlErrorCode.Failure, e.Message);
+            throw WithNotes(new ControlException(ControlErrorCode.Failure, e.Message), volume.Notes);
         }
 
         State = ExportWorkState.Live;
     }
 
     /// <summary>Takes back what was opened, when the export does not come to be.</summary>
-    public void Undo()
+    /// <returns>What stays held elsewhere, a line for people each.</returns>
+    public IReadOnlyList<string> Undo()
     {
         if (_isNew)
         {
@@ -150,7 +156,7 @@ internal sealed class ExportWork
 
         _marks?.Dispose();
         _marks = null;
-        _nodes.Close(goodbye: _isNew);
+        IReadOnlyList<string> notes = _nodes.Close(goodbye: _isNew);
         if (_isNew)
         {
             ExportNodes.Forget(Record, _state);
@@ -161,7 +167,11 @@ internal sealed class ExportWork
         }
 
         State = ExportWorkState.Closed;
+        return notes;
     }
+
+    private static ControlException WithNotes(ControlException failure, IReadOnlyList<string> notes) =>
+        new(failure.Error.Code, string.Join("; ", [failure.Message, .. notes]));
 
     private static ExportGeometry GeometryOf(ExportLayout layout) => new(
         (ulong)layout.SizeBytes,

@@ -167,16 +167,16 @@ internal sealed class ServerControl : IDisposable
     /// <param name="name">The export.</param>
     /// <param name="failPending">Requests that nodes hold back end with an error.</param>
     /// <param name="timeoutMs">How long running requests may take.</param>
+    /// <returns>What stays held elsewhere, a line for people each.</returns>
     /// <exception cref="ControlException">
     /// No such export, or it still has requests; then it stays stopping, and this is to be called again.
     /// </exception>
-    public void Close(string name, bool failPending, int timeoutMs)
+    public IReadOnlyList<string> Close(string name, bool failPending, int timeoutMs)
     {
         ExportWork work = Find(name);
         if (work.State is ExportWorkState.Open)
         {
-            Abandon(work);
-            return;
+            return Abandon(work);
         }
 
         if (work.State is ExportWorkState.Opening)
@@ -186,9 +186,10 @@ internal sealed class ServerControl : IDisposable
         }
 
         work = TakeForRemoval(name);
+        IReadOnlyList<string> notes;
         try
         {
-            _host.RemoveExport(name, failPending, timeoutMs);
+            notes = _host.RemoveExport(name, failPending, timeoutMs);
         }
         catch (ServerException e)
         {
@@ -202,6 +203,7 @@ internal sealed class ServerControl : IDisposable
         work.State = ExportWorkState.Closed;
         Drop(work);
         _log.Write($"export {name} is closed");
+        return notes;
     }
 
     /// <summary>Ends the hold of a client that will not come back (S-04).</summary>
@@ -254,7 +256,7 @@ internal sealed class ServerControl : IDisposable
 
             if (work is { State: ExportWorkState.Open })
             {
-                Abandon(work);
+                _ = Abandon(work);
             }
         }
     }
@@ -299,22 +301,23 @@ internal sealed class ServerControl : IDisposable
         }
     }
 
-    private void Abandon(ExportWork work)
+    private IReadOnlyList<string> Abandon(ExportWork work)
     {
         lock (_lock)
         {
             if (work.State is not ExportWorkState.Open)
             {
-                return;
+                return [];
             }
 
             work.State = ExportWorkState.Stopping;
             work.IsBeingEnded = true;
         }
 
-        work.Undo();
+        IReadOnlyList<string> notes = work.Undo();
         Drop(work);
-        _log.Write($"export {work.Name}: given up before it was served");
+        _log.Write($"export {work.Name}: {string.Join("; ", ["given up before it was served", .. notes])}");
+        return notes;
     }
 
     private void Call(string name, Action step)

@@ -95,8 +95,7 @@ internal sealed class ServerSession(Socket socket, ServerControl control) : IDis
                 _opened.TryRemove(name, out _);
                 return new ServerReply();
             case { Command: ServerProtocol.ServerCommand.CloseExport, Name: { } name }:
-                control.Close(name, request.FailPending, timeoutMs);
-                return new ServerReply();
+                return new ServerReply { Notes = control.Close(name, request.FailPending, timeoutMs) };
             case { Command: ServerProtocol.ServerCommand.ReleaseExport, Name: { } name }:
                 control.Release(name, timeoutMs);
                 return new ServerReply();

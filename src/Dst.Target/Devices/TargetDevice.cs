@@ -42,6 +42,7 @@ internal sealed class TargetDevice
     private NetworkOpening? _network;
     private string _stateDirectory = string.Empty;
     private bool _goodbye;
+    private IReadOnlyList<string> _notes = [];
     private QueueSet? _queues;
     private MarkKeeper? _keeper;
     private KernelDevice? _kernel;
@@ -122,10 +123,12 @@ internal sealed class TargetDevice
             Undo();
             throw Translate(e);
         }
-        catch (ControlException)
+        catch (ControlException e)
         {
             Undo();
-            throw;
+            throw _notes.Count == 0
+                ? e
+                : new ControlException(e.Error.Code, string.Join("; ", [e.Message, .. _notes]));
         }
     }
 
@@ -176,8 +179,9 @@ internal sealed class TargetDevice
     /// </summary>
     /// <param name="failPending">Requests in flight end with an error.</param>
     /// <param name="timeoutMs">How long requests in flight may take.</param>
+    /// <returns>What stays held elsewhere, a line for people each.</returns>
     /// <exception cref="ControlException">It goes on as it was.</exception>
-    public void Stop(bool failPending, int timeoutMs)
+    public IReadOnlyList<string> Stop(bool failPending, int timeoutMs)
     {
         if (State == "live")
         {
@@ -200,6 +204,7 @@ internal sealed class TargetDevice
         _stopping = true;
         _goodbye = true;
         Release();
+        return _notes;
     }
 
     /// <summary>Lets flushes through again (C-16).</summary>
@@ -263,7 +268,12 @@ internal sealed class TargetDevice
 
         _kernel?.Dispose();
         _kernel = null;
-        _nodes.Close(_goodbye);
+        _notes = _nodes.Close(_goodbye);
+        foreach (string note in _notes)
+        {
+            _log.Write(note);
+        }
+
         Geometry = null;
         State = "stopped";
     }

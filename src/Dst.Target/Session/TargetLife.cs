@@ -80,11 +80,13 @@ internal sealed class TargetLife
     });
 
     /// <summary>Stops the device; the process ends once <see cref="Leave"/> is called.</summary>
+    /// <returns>What stays held elsewhere, a line for people each.</returns>
     /// <exception cref="ControlException">It goes on as it was.</exception>
-    public void Stop(bool failPending, int timeoutMs) => Do(each =>
+    public IReadOnlyList<string> Stop(bool failPending, int timeoutMs) => Do(each =>
     {
-        each.Stop(failPending, timeoutMs);
-        return _stopped = true;
+        IReadOnlyList<string> notes = each.Stop(failPending, timeoutMs);
+        _stopped = true;
+        return notes;
     });
 
     /// <summary>

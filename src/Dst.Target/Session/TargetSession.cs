@@ -98,8 +98,7 @@ internal sealed class TargetSession(Socket socket, TargetLife life) : IBackingEv
             case TargetProtocol.TargetCommand.Start:
                 return new TargetReply { BlockDevice = life.Do(device => device.Start()) };
             case TargetProtocol.TargetCommand.Stop:
-                life.Stop(request.FailPending, request.TimeoutMs ?? 0);
-                return new TargetReply();
+                return new TargetReply { Notes = life.Stop(request.FailPending, request.TimeoutMs ?? 0) };
             case TargetProtocol.TargetCommand.ClearError:
                 life.ClearError(request.NodeIndex);
                 return new TargetReply();

@@ -16,6 +16,8 @@ public sealed partial class ClientNode
     private uint _completedSeen;
     private ulong _completedEpoch;
     private bool _begun;
+    private bool _holds;
+    private bool _isAsked;
     private int _badConnection;
     private int _badSlot;
     private ulong _badSequence;
@@ -271,6 +273,8 @@ public sealed partial class ClientNode
         _attachedEpoch = epoch;
         _token = message.Token;
         _takeOver = false;
+        _holds = true;
+        _isAsked = false;
         _granted = int.Min(message.Credits.Connections, _options.Credits.Connections);
         _connections[0].Phase = ConnectionPhase.Ready;
         if (IsReadOnly)
@@ -387,6 +391,8 @@ public sealed partial class ClientNode
         LastRefusal = code;
         bool isReadable = MessageCodec.TryRead(body, out ErrorMessage message) == WireError.None && !body.IsEmpty;
         LastError = isReadable ? message : default;
+        _holds &= code is not (RefusalCode.Held or RefusalCode.Fenced or RefusalCode.Released);
+        _isAsked &= RefusalTable.RetryOf(code) == RetryRule.Soon;
         if (_closing)
         {
             End(EpochEnd.Refused, AfterEnd.Close, nowMs);
@@ -492,6 +498,7 @@ public sealed partial class ClientNode
         }
 
         attach.Replaces = IsReadOnly ? 0 : _replaces;
+        _isAsked = true;
         int frame = NextFrame();
         Send(connection, frame, MessageCodec.Write(in attach, FrameSpan(frame)), nowMs);
         _connections[connection].Phase = ConnectionPhase.Attaching;

@@ -52,6 +52,7 @@ public sealed partial class ClientNode
         _known = options.Known;
         _replaces = options.LastEpoch;
         LastEpoch = options.LastEpoch;
+        _holds = options.LastEpoch != 0;
         _noted = options.Note;
         _takeOver = options.TakeOver;
         LostUnflushedWrites = options.Note.Lost;
@@ -136,6 +137,12 @@ public sealed partial class ClientNode
 
     /// <summary>The hold was given back by GOODBYE, durably on the server.</summary>
     public bool HoldGivenBack { get; private set; }
+
+    /// <summary>
+    /// The server may have this device as the one that holds the export; false before it was asked, once the hold was
+    /// given back, and when another has it (S-04).
+    /// </summary>
+    public bool MayHold => !IsReadOnly && !HoldGivenBack && (_holds || _isAsked);
 
     /// <summary>Requests that the server's disk still has, of the last ATTACH_WAIT (S-05).</summary>
     public AttachWaitMessage DrainWait { get; private set; }

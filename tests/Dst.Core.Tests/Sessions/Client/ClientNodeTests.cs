@@ -734,6 +734,40 @@ public sealed class ClientNodeTests
         Assert.Equal(2, rig.LastAttach().Lanes);
     }
 
+    /// <summary>S-04: who leaves without a goodbye knows whether a hold may be left behind.</summary>
+    [Fact]
+    public void A_node_knows_whether_the_server_may_have_it_as_the_holder()
+    {
+        NodeRig rig = Started();
+        Assert.False(rig.Node.MayHold);
+        rig.ToAttaching();
+        Assert.True(rig.Node.MayHold, "the answer may be lost");
+        rig.Error(RefusalCode.Held, epoch: 3);
+        Assert.False(rig.Node.MayHold);
+        rig.LetAllGo(lanesUp: false);
+        rig.NextTry();
+        rig.ToAttaching();
+        rig.Error(RefusalCode.UnknownExport);
+        Assert.False(rig.Node.MayHold, "none was granted");
+        rig.LetAllGo(lanesUp: false);
+        rig.NextTry();
+        rig.ToLive();
+        Assert.True(rig.Node.MayHold);
+        rig.Do(node => node.OnLost(0, EpochEnd.ConnectionLost, rig.NowMs));
+        rig.LetAllGo();
+        Assert.True(rig.Node.MayHold);
+        rig.NextTry();
+        rig.ToAttaching();
+        rig.Error(RefusalCode.UnknownExport);
+        Assert.True(rig.Node.MayHold, "it comes back when the export does");
+        rig.LetAllGo(lanesUp: false);
+        rig.NextTry();
+        rig.ToAttaching();
+        rig.Error(RefusalCode.Fenced, epoch: 9);
+        Assert.False(rig.Node.MayHold);
+        Assert.True(Started(options: NodeRig.Options(2, lastEpoch: 4)).Node.MayHold);
+    }
+
     [Fact]
     public void Operators_reach_every_lane()
     {
