@@ -105,16 +105,18 @@ judge_tests() {
     fi
 }
 
-# Two at a time: the sessions' tests wait as long as all others together.
+# Three at a time: those of sessions and of the daemon mostly wait, each as long as all others together.
 part "native tests"
-others=()
+waiting=(Dst.Net.Tests Dst.Daemon.Tests) others=()
 for project in tests/*.Tests; do
-    [ "$project" = tests/Dst.Net.Tests ] || others+=("${project##*/}")
+    [[ " ${waiting[*]} " == *" ${project##*/} "* ]] || others+=("${project##*/}")
 done
-run_tests Dst.Net.Tests &
+for name in "${waiting[@]}"; do
+    run_tests "$name" &
+done
 run_tests "${others[@]}"
 wait
-for name in Dst.Net.Tests "${others[@]}"; do
+for name in "${waiting[@]}" "${others[@]}"; do
     judge_tests "$name"
 done
 
