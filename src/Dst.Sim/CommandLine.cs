@@ -151,7 +151,8 @@ internal static class CommandLine
 
         if (batch.Failed.Count > 0)
         {
-            PrintTrace(plans, batch.Failed[0].Seed);
+            ulong first = batch.Failed[0].Seed;
+            PrintTrace(plans(first), first, Again(parsed, first, []));
         }
 
         Console.WriteLine(batch.Summary);
@@ -162,12 +163,11 @@ internal static class CommandLine
         Console.WriteLine($"seed {run.Seed}: step {run.Steps} at {run.VirtualUs / 1000} ms: {run.Violation}");
 
     /// <summary>The last steps of the first failing seed, one line each.</summary>
-    private static void PrintTrace(Func<ulong, Plan> plans, ulong seed)
+    private static void PrintTrace(Plan plan, ulong seed, string again)
     {
         const int Lines = 60;
         Queue<string> last = new();
-        Plan plan = plans(seed);
-        Console.WriteLine($"trace of seed {seed}, the last {Lines} lines; all: dst-sim replay {seed} --trace");
+        Console.WriteLine($"trace of seed {seed}, the last {Lines} lines; all: {again} --trace");
         Console.WriteLine($"plan: {plan}");
         SimulationRun.Run(seed, plan, line =>
         {
@@ -218,9 +218,27 @@ internal static class CommandLine
 
         PrintViolation(result.Run);
         Console.WriteLine($"plan: {result.Plan}");
-        string sets = string.Join(' ', result.Settings.Select(setting => "--set " + setting));
-        Console.WriteLine($"again: dst-sim replay {seed} {sets}");
+        Console.WriteLine($"again: {Again(parsed, seed, result.Settings)}");
         return Good;
+    }
+
+    /// <summary>The command that runs a seed as it ran here.</summary>
+    private static string Again(ParseResult parsed, ulong seed, IReadOnlyList<string> moreSettings)
+    {
+        List<string> words = ["dst-sim replay", seed.ToString(CultureInfo.InvariantCulture)];
+        if (parsed.GetResult(Hours) is { Implicit: false })
+        {
+            words.Add(string.Create(CultureInfo.InvariantCulture, $"--hours {parsed.GetValue(Hours)}"));
+        }
+
+        IEnumerable<string> settings = SettingsOf(parsed)!.Concat(moreSettings);
+        words.AddRange(settings.Select(static text => "--set " + text.Replace(" ", "", StringComparison.Ordinal)));
+        if (parsed.GetValue(VariantName) is { } variant)
+        {
+            words.Add($"--variant {variant}");
+        }
+
+        return string.Join(' ', words);
     }
 
     private static int RunScenarios(ParseResult parsed)
@@ -318,7 +336,8 @@ internal static class CommandLine
 
     private static string Short(string? text) => text is null ? "" : text.Length > 110 ? text[..110] + "…" : text;
 
-    private static Func<ulong, Plan>? PlansOf(ParseResult parsed)
+    /// <summary>What changes the plan of every seed; null after a complaint.</summary>
+    private static List<string>? SettingsOf(ParseResult parsed)
     {
         List<string> settings = [.. parsed.GetValue(Settings) ?? []];
         if (parsed.CommandResult.Command.Options.Contains(ScenarioName) && parsed.GetValue(ScenarioName) is { } file)
@@ -334,7 +353,6 @@ internal static class CommandLine
             settings.InsertRange(0, lines.Where(line => line.Length > 0 && line[0] != '#'));
         }
 
-        long horizonMs = (long)(parsed.GetValue(Hours) * 3_600_000);
         foreach (string setting in settings)
         {
             if (Apply(new Plan(), setting) is { } error)
@@ -343,6 +361,18 @@ internal static class CommandLine
                 return null;
             }
         }
+
+        return settings;
+    }
+
+    private static Func<ulong, Plan>? PlansOf(ParseResult parsed)
+    {
+        if (SettingsOf(parsed) is not { } settings)
+        {
+            return null;
+        }
+
+        long horizonMs = (long)(parsed.GetValue(Hours) * 3_600_000);
 
         return seed =>
         {
