@@ -116,12 +116,9 @@ internal sealed class SimulationRun
         {
             violation = broken.Message;
         }
-        catch (Exception error) when (error is InvalidOperationException
-            or IndexOutOfRangeException
-            or NullReferenceException
-            or ArgumentException
-            or KeyNotFoundException)
+        catch (Exception error)
         {
+            // Whatever it is, the seed that shows it must not be lost with the batch.
             violation = $"{error.GetType().Name}: {error.Message} {error.StackTrace?.Split('\n')[0].Trim()}";
         }
 
