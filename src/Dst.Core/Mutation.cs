@@ -161,6 +161,9 @@ internal enum Mutation
     /// <summary>A spent time for retries ends nothing (S-15).</summary>
     BudgetForgotten,
 
+    /// <summary>A time for retries is over as soon as somebody looks (S-15).</summary>
+    BudgetSpentAtOnce,
+
     /// <summary>A request is sent again however often that was (S-15).</summary>
     RetriesForgotten,
 
@@ -190,6 +193,9 @@ internal enum Mutation
 
     /// <summary>Any flush of a writer takes the poison away (S-24).</summary>
     PoisonClearedByAnyFlush,
+
+    /// <summary>The replay of a writer leaves the poison as it is (S-24).</summary>
+    PoisonKept,
 
     /// <summary>A silent client is waited for, for ever (S-30).</summary>
     ClientSilenceIgnored,

@@ -134,9 +134,14 @@ internal static partial class Scenarios
             SecondClient),
         new(
             "reader-tries-all",
-            "a reader sends a change and, when a flush has failed, a FLUSH: neither does anything (S-04, S-24)",
+            "a reader sends a change and, when a flush has failed, a FLUSH: neither does anything; the writer's FLUSH does",
             WithReader,
             ReaderTriesAll),
+        new(
+            "poison-outlives-a-device",
+            "a flush failed, the device goes and is made anew: its FLUSH fails until somebody accepts the loss (S-24)",
+            WithReader,
+            PoisonOutlivesADevice),
         new(
             "death-with-disk-writes",
             "a server dies, its writes are still with the disk when its successor starts (S-09)",
@@ -410,6 +415,26 @@ internal static partial class Scenarios
             "the first is fenced before the other has begun");
     }
 
+    private static void PoisonOutlivesADevice(Bed bed)
+    {
+        bed.Do(Operation.Write, 8, 8);
+        bed.Server.Disk.FlushErrorsLeft = 1;
+        Kernel reader = bed.Run.Hosts[2].Kernel!;
+        World.Check(reader.TrySubmit(0, Operation.Flush, 0, 0, fua: false), "no tag is free");
+        bed.Until("the reader's flush has failed", () => reader.InFlight == 0 && bed.Server.PoisonMark);
+        bed.Client.DropDevice();
+        bed.Client.ForgetDevice();
+        bed.Client.AddDevice(takeOver: true);
+        bed.Until("the new device serves", () => bed.Node.Phase == ClientNodePhase.Live);
+        World.Check(bed.Do(Operation.Flush, 0, 0) == DstStatus.IoError, "a flush that replays nothing says ok");
+        World.Check(bed.Server.PoisonMark, "a flush that replays nothing has taken the mark away");
+        bed.Server.Live!.Ask(ServerOrder.ClearError);
+        bed.For(1_000);
+        bed.Client.Ask(NodeOrder.ClearError);
+        bed.For(5_000);
+        World.Check(bed.Do(Operation.Flush, 0, 0) == DstStatus.Ok, "an accepted loss still fails flushes");
+    }
+
     private static void ReaderTriesAll(Bed bed)
     {
         Kernel reader = bed.Run.Hosts[2].Kernel!;
@@ -428,6 +453,9 @@ internal static partial class Scenarios
         Ask(Operation.Flush, DstStatus.IoError);
         World.Check(bed.Server.PoisonMark, "a reader has taken the mark away");
         Ask(Operation.Read, DstStatus.Ok);
+        bed.For(60_000);
+        bed.Do(Operation.Flush, 0, 0);
+        World.Check(!bed.Server.PoisonMark, "the writer's replay has not taken the mark away");
 
         void Ask(Operation operation, DstStatus expected)
         {

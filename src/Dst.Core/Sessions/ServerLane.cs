@@ -389,7 +389,9 @@ public sealed class ServerLane
             return Finish(slot, status);
         }
 
-        state.ClearsPoison = header.Operation == Operation.Flush && _gate.IsPoisoned;
+        state.ClearsPoison = header.Operation == Operation.Flush
+            && _gate.IsPoisoned
+            && !Mutations.Has(Mutation.PoisonKept);
         state.Phase = Phase.Running;
         return new LaneVerdict(LaneAction.Run, slot);
     }

@@ -1,3 +1,4 @@
+using Dst.Core.Requests;
 using Dst.Core.Sessions.Client;
 using Dst.Simulation.Clients;
 using Dst.Simulation.Engine;
@@ -6,8 +7,8 @@ using Dst.Simulation.Plans;
 namespace Dst.Simulation.Checks;
 
 /// <summary>
-/// Whether requests get their error in time (S-15): what a lane was told of budgets and when, and how long each of its
-/// legs has waited since. <see cref="ErrorTruth"/> asks whether an error has a cause; this asks where it stays.
+/// Whether requests get the error of a spent budget in time and not before (S-15): what a lane was told of budgets and
+/// when, and how long each of its legs has waited since. <see cref="ErrorTruth"/> knows the other errors' causes.
 /// </summary>
 internal sealed class BudgetTruth
 {
@@ -16,6 +17,9 @@ internal sealed class BudgetTruth
 
     /// <summary>Hops between the threads of a node from a lane's doubt until its leg is final, all slow.</summary>
     private const long SlowHopsUs = 10 * 400_000;
+
+    /// <summary>Clocks of machines count whole milliseconds.</summary>
+    private const long ClockUs = 2_000;
 
     private readonly World _world;
     private readonly LaneDriver _lane;
@@ -42,11 +46,20 @@ internal sealed class BudgetTruth
     public void Begin(int leg) => _legs[leg] = new LegTimes { IsBusy = true, SinceUs = _world.NowUs };
 
     /// <summary>A leg is final.</summary>
-    public void End(int leg) => _legs[leg].IsBusy = false;
+    public void End(int leg, DstStatus status)
+    {
+        ref LegTimes times = ref _legs[leg];
+        World.Check(
+            status is not (DstStatus.LinkLost or DstStatus.TimedOut) || times.WasSpent || IsSpent(in times),
+            $"{_lane.Name} leg {leg} ends with {status} after {(_world.NowUs - times.SinceUs) / 1000} ms and "
+            + $"{times.Sends} sends with {_budget} (S-15)");
+        times.IsBusy = false;
+    }
 
     /// <summary>The node has given an order.</summary>
     public void OnOrder(in LaneOrder order)
     {
+        KeepWhatIsSpent();
         switch (order.Kind)
         {
             case LaneOrderKind.Budget:
@@ -109,6 +122,23 @@ internal sealed class BudgetTruth
         }
     }
 
+    /// <summary>A leg that was given up under one budget may become final under another.</summary>
+    private void KeepWhatIsSpent()
+    {
+        foreach (ref LegTimes times in _legs.AsSpan())
+        {
+            times.WasSpent |= times.IsBusy && IsSpent(in times);
+        }
+    }
+
+    private bool IsSpent(in LegTimes times)
+    {
+        long waitedUs = _world.NowUs - long.Max(times.SinceUs, _heldUs) + ClockUs;
+        bool late = _budget.RetryTimeMs > 0 && !_held && waitedUs >= _budget.RetryTimeMs * 1000;
+        bool often = _budget.RetriesMax > 0 && times.Sends > _budget.RetriesMax;
+        return _budget.EndsWithError && (late || often);
+    }
+
     private struct LegTimes
     {
         internal bool IsBusy;
@@ -116,5 +146,6 @@ internal sealed class BudgetTruth
         internal long SentUs;
         internal ulong Epoch;
         internal int Sends;
+        internal bool WasSpent;
     }
 }

@@ -153,7 +153,7 @@ internal sealed class LaneDriver : Actor
                     break;
                 case LaneEffectKind.Complete:
                     World.Note($"{_node.Name} lane {_number} leg {effect.Leg} ends: {effect.Status}");
-                    Budgets.End(effect.Leg);
+                    Budgets.End(effect.Leg, effect.Status);
                     _node.Target.LegDone(_number, effect.Leg, _node.Index, effect.Status);
                     break;
                 case LaneEffectKind.Tell:

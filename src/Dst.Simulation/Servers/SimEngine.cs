@@ -216,7 +216,7 @@ internal sealed class SimEngine : Actor, IDiskOwner
 
         World.Check(
             peer.Header.Kind != FrameKind.Request
-                || !ExportChanges.Forbids(_server.Change, peer.Machine.AttachRequest.Access),
+                || !ExportChanges.Forbids(_server.Change, AccessOf(peer)),
             $"{_name}: {peer.Name} uses an export that is not what it remembers: {_server.Change} (S-07)");
         _server.Arm(this);
         LaneVerdict verdict = peer.Lane!.OnHeader(in peer.Header);
@@ -333,13 +333,17 @@ internal sealed class SimEngine : Actor, IDiskOwner
         // Of FLUSH requests the lane lets only those through that follow a replay.
         op.MayRunPoisoned = op.Operation == Operation.Flush && _server.Session.Gate.IsPoisoned;
         World.Check(
-            !op.MayRunPoisoned || peer.Machine.AttachRequest.Access == AccessKind.ReadWrite,
+            !op.MayRunPoisoned || AccessOf(peer) == AccessKind.ReadWrite,
             $"{_name}: a FLUSH of {peer.Name}, which only reads, may take the poison away (S-24)");
         _toDisk.Enqueue(op);
 
         // The way from the check to the disk is an event of its own.
         Post(World.HopUs(), ToDisk);
     }
+
+    /// <summary>Who joined has no ATTACH of its own; only readers live without an epoch (S-24).</summary>
+    private static AccessKind AccessOf(Peer peer) =>
+        peer.Machine.Epoch == 0 ? AccessKind.ReadOnly : AccessKind.ReadWrite;
 
     private void Fill(DiskOp op, Peer peer, int slot, in Request request)
     {

@@ -279,7 +279,8 @@ public sealed partial class ClientLane
     private bool IsFlowing => Stage == LaneStage.Open && !_held && !_doubted;
 
     private bool IsSpent(in LegState leg, long nowMs) =>
-        nowMs - long.Max(leg.ArrivedMs, _heldUntilMs) > _budget.RetryTimeMs;
+        nowMs - long.Max(leg.ArrivedMs, _heldUntilMs) > _budget.RetryTimeMs
+        || Mutations.Has(Mutation.BudgetSpentAtOnce);
 
     private bool IsOverdue(long nowMs)
     {
