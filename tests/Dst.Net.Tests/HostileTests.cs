@@ -257,6 +257,71 @@ public sealed class HostileTests
         }
     }
 
+    [Theory]
+    [InlineData(1, TestServer.MaxIoBytes)]
+    [InlineData(2, 4096)]
+    public void Readers_that_fetch_their_replies_slowly_do_not_stop_the_writer(int readers, int readBytes)
+    {
+        using TestServer server = new();
+        server.Add("zero:1G", server.Settings(engines: 1));
+        using ScriptedClient writer = ScriptedClient.Live(server.EndPoint, TestServer.Name);
+        using CancellationTokenSource end = new();
+        ScriptedClient[] slow = [.. Enumerable.Range(0, readers).Select(_ => ScriptedClient.Connect(server.EndPoint))];
+        Thread[] threads = [.. slow.Select(client => new Thread(() => ReadSlowly(client, readBytes, end.Token)))];
+        try
+        {
+            foreach (ScriptedClient client in slow)
+            {
+                client.Wanted = new CreditGrant(1, 256, 64 << 20);
+                client.Greet();
+                Assert.Equal(FrameKind.AttachOk, client.Attach(TestServer.Name, access: AccessKind.ReadOnly).Kind);
+            }
+
+            Array.ForEach(threads, thread => thread.Start());
+            Thread.Sleep(2_000);
+            byte[] data = new byte[TestServer.MaxIoBytes];
+            for (ulong sequence = 1; sequence < 20; sequence++)
+            {
+                Assert.Equal(DstStatus.Ok, writer.Write(0, sequence, 0, data));
+            }
+
+            Assert.Equal(0, server.Count(NetCounter.Dead));
+        }
+        finally
+        {
+            end.Cancel();
+            Array.ForEach(slow, client => client.Dispose());
+            Array.ForEach(threads, thread => _ = thread.ThreadState == ThreadState.Unstarted || thread.Join(10_000));
+        }
+    }
+
+    /// <summary>Asks for as much as the server takes, and takes just enough not to be dead.</summary>
+    private static void ReadSlowly(ScriptedClient client, int readBytes, CancellationToken end)
+    {
+        client.Socket.Blocking = false;
+        byte[] some = new byte[256 * 1024];
+        byte[] header = new byte[WireLimits.HeaderBytes];
+        int slots = int.Min(client.Granted.Credits.Requests, (int)(client.Granted.Credits.PayloadBytes / readBytes));
+        long takenMs = Environment.TickCount64;
+        for (ulong turn = 0; !end.IsCancellationRequested; turn++)
+        {
+            FrameHeader request = client.Request(
+                Operation.Read, (ushort)(turn % (ulong)slots), 1 + (turn / (ulong)slots), 0, readBytes);
+            FrameCodec.Write(in request, header);
+            for (int sent = 0; sent < header.Length && !end.IsCancellationRequested;)
+            {
+                sent += int.Max(client.Socket.Send(header.AsSpan(sent), SocketFlags.None, out SocketError _), 0);
+                if (Environment.TickCount64 - takenMs > 200)
+                {
+                    client.Socket.Receive(some.AsSpan(), SocketFlags.None, out SocketError _);
+                    takenMs = Environment.TickCount64;
+                }
+            }
+
+            Thread.Sleep(1);
+        }
+    }
+
     private static Span<byte> Grown(ref byte[] bytes)
     {
         if (bytes.Length < WireLimits.HeaderBytes)

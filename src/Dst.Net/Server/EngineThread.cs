@@ -70,6 +70,9 @@ internal sealed class EngineThread
     /// <summary>Connections that the session thread has given it. Session thread.</summary>
     public int Assigned { get; set; }
 
+    /// <summary>Bytes that those connections were granted. Session thread.</summary>
+    public long AssignedBytes { get; set; }
+
     /// <summary>Starts the thread and waits until it can serve.</summary>
     /// <returns>Null, or why it cannot.</returns>
     public string? Start()

@@ -171,16 +171,26 @@ internal sealed class Export : IDisposable
         }
     }
 
-    /// <summary>The engine thread with the fewest connections.</summary>
+    /// <summary>
+    /// The engine thread that promised the least, of those with room for one more: so no thread promises more than it
+    /// has.
+    /// </summary>
     public int PickEngine()
     {
+        int connections = ConnectionsOfEngine(Settings, Engines.Length) - ServerLimits.LeavingMax;
         int best = 0;
         for (int i = 1; i < Engines.Length; i++)
         {
-            best = Engines[i].Assigned < Engines[best].Assigned ? i : best;
+            best = LoadOf(i).CompareTo(LoadOf(best)) < 0 ? i : best;
         }
 
         return best;
+
+        (bool IsFull, long Bytes, int Connections) LoadOf(int index)
+        {
+            EngineThread engine = Engines[index];
+            return (engine.Assigned >= connections, engine.AssignedBytes, engine.Assigned);
+        }
     }
 
     /// <summary>True when the client may know that the export exists (N-39).</summary>

@@ -380,6 +380,7 @@ internal sealed unsafe partial class SessionThread
         peer.Lane = null;
         peer.State = PeerState.Live;
         engine.Assigned++;
+        engine.AssignedBytes += live.Lane.Credits.PayloadBytes;
         GiveBuffer(peer.ReceiveBuffer);
         GiveBuffer(peer.SendBuffer);
         engine.Tell(new EngineOrder(EngineOrderKind.Adopt, live));

@@ -249,6 +249,7 @@ internal sealed unsafe partial class SessionThread : IRingClient, IDisposable
                 break;
             default:
                 engine.Assigned--;
+                engine.AssignedBytes -= report.Connection.Lane.Credits.PayloadBytes;
                 _peers.Remove(peer.Id);
                 export.Session.LaneDrained(NowMs);
                 Drain(export);

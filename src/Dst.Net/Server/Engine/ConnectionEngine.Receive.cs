@@ -193,7 +193,7 @@ internal sealed unsafe partial class ConnectionEngine
         bool hasData = header.Operation is Operation.Read or Operation.Write;
         int dataBytes = hasData && header.LengthBytes <= (ulong)_maxRequestBytes ? (int)header.LengthBytes : 0;
         int tag = -1;
-        if (MayTake(connection))
+        if (MayTake(connection, dataBytes))
         {
             tag = _roomIsShort ? -1 : _tags.Take(connection, dataBytes);
             _roomIsShort |= tag < 0;
@@ -201,6 +201,7 @@ internal sealed unsafe partial class ConnectionEngine
 
         if (tag < 0)
         {
+            connection.WantedBytes = dataBytes;
             return Parsed.NeedsRoom;
         }
 
@@ -258,9 +259,19 @@ internal sealed unsafe partial class ConnectionEngine
         }
     }
 
-    /// <summary>A peer that does not fetch its replies must not use up what others need.</summary>
-    private static bool MayTake(LiveConnection connection) =>
-        connection.TagCount < ServerLimits.TagsPerRequest * connection.Lane.Credits.Requests;
+    /// <summary>
+    /// A peer that does not fetch its replies must not use up what others need: it has no more tags than are left for
+    /// all others, and no more memory than it was granted, unless that is one block.
+    /// </summary>
+    private bool MayTake(LiveConnection connection, int dataBytes)
+    {
+        CreditGrant credits = connection.Lane.Credits;
+        long blockBytes = TagPool.BlockBytesOf(dataBytes);
+        return connection.TagCount < int.Min(ServerLimits.TagsPerRequest * credits.Requests, _tags.FreeCount)
+            && (connection.BlockBytes == 0
+                || blockBytes == 0
+                || connection.BlockBytes + blockBytes <= credits.PayloadBytes);
+    }
 
     /// <summary>
     /// Moves what is left to the front; never more than a header and a table, or what waits for room.
@@ -281,57 +292,82 @@ internal sealed unsafe partial class ConnectionEngine
         connection.StagingEnd = rest;
     }
 
-    /// <summary>The connection waits, behind all that wait already.</summary>
     private void Starve(LiveConnection connection)
     {
         Counters.Add(NetCounter.Starved);
         connection.Starved = true;
-        Append(connection);
-    }
-
-    private void Append(LiveConnection connection)
-    {
-        connection.NextStarved = null;
-        if (_lastStarved is null)
-        {
-            _firstStarved = connection;
-        }
-        else
-        {
-            _lastStarved.NextStarved = connection;
-        }
-
-        _lastStarved = connection;
+        _starved.Append(connection);
     }
 
     /// <summary>
     /// Reads on where room was missing, the longest waiting first. While one waits for room nobody takes any before it:
-    /// so memory empties until even the longest request fits, whatever short ones others send.
+    /// so memory empties until even the longest request fits, whatever short ones others send. Who got some and wants
+    /// more goes behind all that wait, or it would take every block that comes free.
     /// </summary>
     private void FeedStarved()
     {
-        LiveConnection? next = _firstStarved;
-        _firstStarved = null;
-        _lastStarved = null;
+        LiveConnection? next = _starved.First;
+        StarvedList waiting = default;
+        _starved = default;
         _roomIsShort = false;
         while (next is not null)
         {
             LiveConnection connection = next;
             next = connection.NextStarved;
-            connection.NextStarved = null;
             if (connection.State > LiveState.Leaving)
             {
+                connection.NextStarved = null;
                 connection.Starved = false;
             }
-            else if (_roomIsShort || !MayTake(connection))
+            else if (_roomIsShort || !MayTake(connection, connection.WantedBytes))
             {
-                Append(connection);
+                waiting.Append(connection);
             }
             else
             {
+                connection.NextStarved = null;
                 connection.Starved = false;
                 Read(connection);
             }
+        }
+
+        waiting.Append(_starved);
+        _starved = waiting;
+    }
+
+    /// <summary>Connections that wait for room, in order.</summary>
+    private struct StarvedList
+    {
+        private LiveConnection? _last;
+
+        public LiveConnection? First { get; private set; }
+
+        public void Append(LiveConnection connection)
+        {
+            connection.NextStarved = null;
+            Link(connection, connection);
+        }
+
+        public void Append(StarvedList list)
+        {
+            if (list.First is not null)
+            {
+                Link(list.First, list._last!);
+            }
+        }
+
+        private void Link(LiveConnection first, LiveConnection last)
+        {
+            if (_last is null)
+            {
+                First = first;
+            }
+            else
+            {
+                _last.NextStarved = first;
+            }
+
+            _last = last;
         }
     }
 }

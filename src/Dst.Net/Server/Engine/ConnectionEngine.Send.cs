@@ -91,6 +91,7 @@ internal sealed unsafe partial class ConnectionEngine
         int count = 0;
         connection.SendBytes = 0;
         int frameBytes = GatherFrames(connection);
+        connection.TakenBytes = -frameBytes;
         if (frameBytes > 0)
         {
             Add(connection, ref count, connection.FramesAddress, frameBytes);
@@ -207,6 +208,7 @@ internal sealed unsafe partial class ConnectionEngine
         if ((result > 0 || again) && connection.SendBytes > 0 && connection.State < LiveState.Ending)
         {
             SkipSent(connection, again ? 0 : result);
+            GiveTaken(connection, again ? 0 : result);
             ArmSend(connection);
             return;
         }
@@ -249,6 +251,28 @@ internal sealed unsafe partial class ConnectionEngine
         }
 
         message->Iov = (nint)vector;
+    }
+
+    /// <summary>
+    /// Replies that the socket has taken whole are done: the client may ask for more before the send has ended.
+    /// </summary>
+    private void GiveTaken(LiveConnection connection, int takenBytes)
+    {
+        connection.TakenBytes += takenBytes;
+        while (connection.FirstSent >= 0)
+        {
+            int tag = connection.FirstSent;
+            ref readonly RequestTag at = ref _tags[tag];
+            long replyBytes = at.HeadBytes + at.DataBytes;
+            if (connection.TakenBytes < replyBytes)
+            {
+                return;
+            }
+
+            connection.TakenBytes -= replyBytes;
+            connection.FirstSent = at.Next;
+            _tags.Give(tag);
+        }
     }
 
     private void GiveSent(LiveConnection connection)

@@ -30,8 +30,7 @@ internal sealed unsafe partial class ConnectionEngine : IRequestCompletion, IRin
     private readonly int _maxRequestBytes;
     private int _connectionCount;
     private int _dirtyCount;
-    private LiveConnection? _firstStarved;
-    private LiveConnection? _lastStarved;
+    private StarvedList _starved;
     private bool _roomIsShort;
     private bool _stopping;
     private long _nowTicks;

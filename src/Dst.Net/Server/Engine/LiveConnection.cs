@@ -92,6 +92,12 @@ internal sealed unsafe class LiveConnection(int fd, ServerLane lane, long id, st
     /// <summary>Tags that work for it, whether with the disk or waiting to be sent.</summary>
     public int TagCount;
 
+    /// <summary>Memory of those tags.</summary>
+    public long BlockBytes;
+
+    /// <summary>Data of the request that waits for room; counts while <see cref="Starved"/>.</summary>
+    public int WantedBytes;
+
     /// <summary>Memory for messages, vectors and small frames.</summary>
     public nint Memory;
 
@@ -124,6 +130,9 @@ internal sealed unsafe class LiveConnection(int fd, ServerLane lane, long id, st
 
     /// <summary>Bytes of that send that are not taken yet.</summary>
     public long SendBytes;
+
+    /// <summary>Bytes of that send that are taken and belong to a reply which is not taken whole.</summary>
+    public long TakenBytes;
 
     /// <summary>First and last reply that waits; -1 for none.</summary>
     public int FirstReply = -1, LastReply = -1;

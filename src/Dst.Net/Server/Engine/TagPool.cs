@@ -77,6 +77,9 @@ internal sealed unsafe class TagPool : IDisposable
     /// <summary>The tag's data.</summary>
     public Span<byte> Data(int tag) => new((void*)_tags[tag].Buffer, _tags[tag].BufferBytes);
 
+    /// <summary>Memory that so much data takes.</summary>
+    public static long BlockBytesOf(int dataBytes) => dataBytes == 0 ? 0 : BuddyArena.BlockBytes(dataBytes);
+
     /// <summary>Takes a tag with room for data.</summary>
     /// <param name="connection">For whom.</param>
     /// <param name="dataBytes">0 for none.</param>
@@ -100,6 +103,7 @@ internal sealed unsafe class TagPool : IDisposable
         at = new RequestTag { Connection = connection, Slot = -1, Next = -1, Buffer = buffer, BufferBytes = dataBytes };
         FreeCount--;
         connection.TagCount++;
+        connection.BlockBytes += BlockBytesOf(dataBytes);
         return tag;
     }
 
@@ -109,6 +113,7 @@ internal sealed unsafe class TagPool : IDisposable
         ref RequestTag at = ref _tags[tag];
         Must.Be(at.Connection is not null, $"tag {tag} is given back twice");
         at.Connection!.TagCount--;
+        at.Connection.BlockBytes -= BlockBytesOf(at.BufferBytes);
         if (at.Buffer != 0)
         {
             Arena.Give(at.Buffer, at.BufferBytes);
