@@ -322,6 +322,33 @@ public sealed class HostileTests
         }
     }
 
+    [Fact]
+    public void Pings_of_a_client_that_reads_nothing_take_no_memory()
+    {
+        const int Pings = 30_000;
+        using TestServer server = new();
+        server.Add("mem:1M");
+        using ScriptedClient client = ScriptedClient.Connect(server.EndPoint);
+        client.Greet();
+        byte[] pings = new byte[Pings * WireLimits.HeaderBytes];
+        for (int i = 0; i < Pings; i++)
+        {
+            MessageCodec.WritePlain(FrameKind.Ping, 0, 1, pings.AsSpan(i * WireLimits.HeaderBytes));
+        }
+
+        client.Send(pings);
+        client.SendAttach(client.AttachOf(TestServer.Name));
+        int pongs = 0;
+        Frame frame = client.Receive();
+        for (; frame.Kind == FrameKind.Pong; frame = client.Receive())
+        {
+            pongs++;
+        }
+
+        Assert.Equal(FrameKind.AttachOk, frame.Kind);
+        Assert.InRange(pongs, 1, Pings / 2);
+    }
+
     private static Span<byte> Grown(ref byte[] bytes)
     {
         if (bytes.Length < WireLimits.HeaderBytes)

@@ -117,6 +117,12 @@ internal sealed class Peer
     /// <summary>End of what is to be sent.</summary>
     public int SendEnd { get; set; }
 
+    /// <summary>Bytes that are to be sent.</summary>
+    public int UnsentBytes => SendEnd - SendStart;
+
+    /// <summary>More is unsent than may be; what came after that is thrown away, and the connection is cut.</summary>
+    public bool Overflows { get; set; }
+
     /// <summary>A send is with the kernel.</summary>
     public bool Sending { get; set; }
 

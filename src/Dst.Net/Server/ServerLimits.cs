@@ -1,3 +1,5 @@
+using Dst.Core.Wire;
+
 namespace Dst.Net.Server;
 
 /// <summary>Every bound of a server that is not one of the protocol, named (S-31, S-32).</summary>
@@ -47,6 +49,18 @@ public static class ServerLimits
 
     /// <summary>PONGs that wait; a client that pings faster than it reads gets no more.</summary>
     public const int PongsMax = 8;
+
+    /// <summary>
+    /// Unsent bytes of a connection that is not live, beyond which it gets no PONG and no ATTACH_WAIT: it is slow to
+    /// read, and hears from us anyway.
+    /// </summary>
+    public const int TalkUnsentBytes = 8 * WireLimits.HeaderBytes;
+
+    /// <summary>
+    /// Unsent bytes of a connection that is not live: more than the longest list of completed changes. Beyond them it
+    /// is cut.
+    /// </summary>
+    public const int PeerUnsentMaxBytes = 8 * 1024 * 1024;
 
     /// <summary>
     /// A connection may have this many times its granted requests waiting, replies that it does not fetch included.

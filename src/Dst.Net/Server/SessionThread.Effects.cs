@@ -24,7 +24,7 @@ internal sealed unsafe partial class SessionThread
             case ConnectionAction.SendHello:
                 Commit(peer, peer.Machine.WriteHello(RoomOf(peer)));
                 break;
-            case ConnectionAction.SendPong:
+            case ConnectionAction.SendPong when peer.UnsentBytes < ServerLimits.TalkUnsentBytes:
                 Commit(peer, MessageCodec.WritePlain(FrameKind.Pong, 0, verdict.Sequence, RoomOf(peer)));
                 break;
             case ConnectionAction.Attach:
@@ -137,7 +137,7 @@ internal sealed unsafe partial class SessionThread
                 peer.Export = null;
                 Close(peer, effect.Code, export);
                 break;
-            case SessionEffectKind.SendWait:
+            case SessionEffectKind.SendWait when peer.UnsentBytes < ServerLimits.TalkUnsentBytes:
                 AttachWaitMessage wait = new()
                 {
                     Requests = (uint)effect.A,

@@ -267,6 +267,12 @@ internal sealed unsafe partial class SessionThread
 
     private Span<byte> RoomOf(Peer peer)
     {
+        peer.Overflows |= peer.UnsentBytes > ServerLimits.PeerUnsentMaxBytes;
+        if (peer.Overflows)
+        {
+            return _thrownAway;
+        }
+
         Span<byte> room = peer.RoomForFrame(out byte[]? retired);
         if (retired is not null && peer.Sending)
         {
@@ -278,11 +284,12 @@ internal sealed unsafe partial class SessionThread
     }
 
     private readonly List<(Peer Peer, byte[] Buffer)> _retired = [];
+    private readonly byte[] _thrownAway = new byte[Peer.BufferBytes];
 
     /// <summary>A frame was written into the room; it goes out in order.</summary>
     private void Commit(Peer peer, int lengthBytes)
     {
-        peer.SendEnd += lengthBytes;
+        peer.SendEnd += peer.Overflows ? 0 : lengthBytes;
         if (!peer.Sending && peer.State < PeerState.Lingering && lengthBytes > 0)
         {
             ArmSend(peer);
@@ -363,7 +370,7 @@ internal sealed unsafe partial class SessionThread
             sqe->UserData = RingLoop.UserData(_client, Token(peer.Id, Act.Cancel));
         }
 
-        if (peer.Receiving || peer.Sending)
+        if (peer.Receiving || peer.Sending || peer.Overflows)
         {
             return;
         }
@@ -513,6 +520,11 @@ internal sealed unsafe partial class SessionThread
     {
         switch (peer.State)
         {
+            case PeerState.Talking or PeerState.HandingOver when peer.Overflows:
+                peer.Machine.OnClosed();
+                Forget(peer);
+                End(peer);
+                break;
             case PeerState.Talking:
                 ConnectionVerdict verdict = peer.Machine.Tick(NowMs);
                 Follow(peer, in verdict);
