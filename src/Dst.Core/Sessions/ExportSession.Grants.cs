@@ -179,6 +179,12 @@ public sealed partial class ExportSession
     {
         _pending = _record;
         _pending.Held = false;
+        if (_release && _record.Held)
+        {
+            // An epoch that nobody was granted is the newest used one: the device can name none that matches.
+            _pending.Granted = _pending.Used = ++_raised;
+        }
+
         StartPersist(Persist.Leave);
     }
 

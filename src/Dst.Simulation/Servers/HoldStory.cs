@@ -16,8 +16,11 @@ internal enum HoldEvent
     /// <summary>A BEGIN was accepted.</summary>
     Begun,
 
-    /// <summary>GOODBYE or an operator: nobody holds.</summary>
+    /// <summary>GOODBYE: nobody holds, and who did may come back.</summary>
     Ended,
+
+    /// <summary>An operator: nobody holds, and no epoch that was granted before may be replaced.</summary>
+    Released,
 }
 
 /// <summary>
@@ -34,14 +37,23 @@ internal sealed record HoldStory(HoldEvent What, ulong Epoch, DeviceId Device, H
     /// <summary>A new export.</summary>
     public static HoldStory New { get; } = new(HoldEvent.Made, 0, default, null);
 
-    /// <summary>The newest epoch that was begun; 0 for none.</summary>
-    private ulong UsedLast => Find(HoldEvent.Begun)?.Epoch ?? 0;
+    /// <summary>The newest epoch that was begun, or that a release used up; 0 for none.</summary>
+    private ulong UsedLast => Find(HoldEvent.Begun, HoldEvent.Released)?.Epoch ?? 0;
 
     /// <summary>What the step from one record to the next adds; fails where a record says two things at once.</summary>
     /// <param name="before">What the server went by.</param>
     /// <param name="after">What it wants to write.</param>
     public HoldStory Then(in HoldRecord before, in HoldRecord after)
     {
+        bool ends = before.Held && !after.Held;
+        if (ends && after.Granted > before.Granted)
+        {
+            World.Check(
+                after.Used == after.Granted && after.Holder == before.Holder,
+                $"a release leaves {after.Granted}/{after.Used} after {before.Granted}/{before.Used}");
+            return new HoldStory(HoldEvent.Released, after.Used, default, this);
+        }
+
         bool grants = after.Granted > before.Granted;
         bool begins = after.Used > before.Used;
         World.Check(
@@ -63,14 +75,14 @@ internal sealed record HoldStory(HoldEvent What, ulong Epoch, DeviceId Device, H
             return new HoldStory(HoldEvent.Begun, after.Used, Device, this);
         }
 
-        return before.Held && !after.Held ? new HoldStory(HoldEvent.Ended, 0, default, this) : this;
+        return ends ? new HoldStory(HoldEvent.Ended, 0, default, this) : this;
     }
 
     /// <summary>Why the ATTACH may not be granted now; null when it may (S-02, S-04).</summary>
     public string? Against(in AttachMessage attach)
     {
-        HoldStory? last = Find(HoldEvent.Granted);
-        bool held = last is not null && What != HoldEvent.Ended;
+        HoldStory? last = Find(HoldEvent.Granted, HoldEvent.Granted);
+        bool held = last is not null && What is not (HoldEvent.Ended or HoldEvent.Released);
         if (held && last!.Device != attach.Device)
         {
             return attach.TakeOver && attach.Replaces == UsedLast
@@ -87,10 +99,10 @@ internal sealed record HoldStory(HoldEvent What, ulong Epoch, DeviceId Device, H
         return right ? null : $"epoch {UsedLast} is the newest used, and that one was not granted to it since";
     }
 
-    private HoldStory? Find(HoldEvent what)
+    private HoldStory? Find(HoldEvent what, HoldEvent or)
     {
         HoldStory? story = this;
-        while (story is not null && story.What != what)
+        while (story is not null && story.What != what && story.What != or)
         {
             story = story.Before;
         }

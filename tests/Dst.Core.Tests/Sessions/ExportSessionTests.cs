@@ -200,6 +200,36 @@ public sealed class ExportSessionTests
     }
 
     [Fact]
+    public void Release_keeps_a_client_out_that_was_not_there()
+    {
+        ExportBed bed = new();
+        Live first = bed.Granted(Message(A, 0));
+        bed.Lost(first.Connection);
+        bed.Session.Release(bed.NowMs);
+        Assert.Contains(bed.Take(), e => e is { Kind: SessionEffectKind.Released, A: 1 });
+        Assert.Equal(RefusalCode.Fenced, bed.Refusal(Message(A, first.Epoch)));
+        bed.Restart();
+        Assert.Equal(RefusalCode.Fenced, bed.Refusal(Message(A, first.Epoch)));
+        Live second = bed.Granted(Message(B, 0), begin: false);
+        Live again = bed.Granted(Message(B, 0));
+        Assert.True(again.Epoch > second.Epoch && second.Epoch > first.Epoch + 1);
+        Assert.Equal(RefusalCode.Fenced, bed.Refusal(Message(A, first.Epoch)));
+    }
+
+    /// <summary>S-04: an epoch that was granted and never begun is over, too.</summary>
+    [Fact]
+    public void Release_keeps_a_client_out_that_has_not_begun()
+    {
+        ExportBed bed = new();
+        Live first = bed.Granted(Message(A, 0), begin: false);
+        bed.Lost(first.Connection);
+        bed.Session.Release(bed.NowMs);
+        bed.Take();
+        Assert.Equal(RefusalCode.Fenced, bed.Refusal(Message(A, first.Epoch)));
+    }
+
+    /// <summary>S-04: asked for again, it is answered.</summary>
+    [Fact]
     public void Release_without_a_hold_is_answered_too()
     {
         ExportBed bed = new();
