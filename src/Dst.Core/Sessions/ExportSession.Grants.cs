@@ -75,6 +75,16 @@ public sealed partial class ExportSession
             code = taken ? RefusalCode.None : RefusalCode.NoCredits;
         }
 
+        if (code == RefusalCode.NoCredits && EndReader(out bool isGone))
+        {
+            if (isGone)
+            {
+                Advance(nowMs);
+            }
+
+            return;
+        }
+
         if (code != RefusalCode.None)
         {
             AbortAttempt(code);
@@ -289,6 +299,35 @@ public sealed partial class ExportSession
         }
 
         return RefusalCode.TooMany;
+    }
+
+    /// <summary>
+    /// Readers never keep the writer out: the last of them ends, and the attach goes on with its credits.
+    /// </summary>
+    /// <param name="isGone">False while requests of a reader that ended are with the disk.</param>
+    /// <returns>False when there is no reader.</returns>
+    private bool EndReader(out bool isGone)
+    {
+        isGone = false;
+        int last = -1;
+        for (int i = 0; i < _readers.Length; i++)
+        {
+            if (_readers[i].Lane is not null && _readers[i].Connection == NoConnection)
+            {
+                return true;
+            }
+
+            last = _readers[i].Lane is null ? last : i;
+        }
+
+        if (last >= 0)
+        {
+            CloseSeat(ref _readers[last], RefusalCode.NoCredits);
+            ReapReaders();
+            isGone = _readers[last].Lane is null;
+        }
+
+        return last >= 0;
     }
 
     private void ReapReaders()

@@ -427,8 +427,13 @@ public sealed partial class ExportSession
             return code;
         }
 
-        // What the session before this one has comes back before the grant is taken.
+        // What the session before this one has comes back before the grant is taken, and readers make room.
         long free = _budget.FreeBytes + (_hasGrant ? (long)_grant.Connections * _grant.PayloadBytes : 0);
+        foreach (ref readonly Seat seat in _readers.AsSpan())
+        {
+            free += seat.Lane is null ? 0 : seat.Grant.PayloadBytes;
+        }
+
         bool fits = free >= _options.Geometry.MaxRequestBytes || Mutations.Has(Mutation.BudgetOverdrawn);
         return fits ? RefusalCode.None : RefusalCode.NoCredits;
     }

@@ -671,6 +671,31 @@ public sealed class ExportSessionTests
         Assert.Equal(1, reader.Ok.Credits.Connections);
     }
 
+    /// <summary>S-31: a reader that must go comes back when there is room again.</summary>
+    [Fact]
+    public void Readers_do_not_keep_the_writer_from_coming_back()
+    {
+        ExportBed bed = new(budgetBytes: 4 * ExportBed.MaxRequestBytes);
+        Live writer = bed.Granted(Message(A, 0) with { Credits = new CreditGrant(3, 8, 1 << 20) });
+        Live reader = bed.Granted(ExportBed.Reader(), begin: false);
+        bed.Lost(writer.Connection);
+        Live second = bed.Granted(ExportBed.Reader(), begin: false);
+        second.Send(Operation.Read, 0, 1);
+        int back = bed.Attach(Message(A, writer.Epoch) with { Credits = new CreditGrant(3, 8, 1 << 20) });
+        SessionEffect[] effects = bed.Take();
+        Assert.Contains(effects, e => e.Connection == second.Connection && e.Code == RefusalCode.NoCredits);
+        Assert.DoesNotContain(effects, e => e.Connection == reader.Connection);
+        Assert.False(Has(effects, SessionEffectKind.Grant, back));
+
+        second.Lane.Detach();
+        Assert.True(second.Lane.OnDone(0, DstStatus.Ok).Drained);
+        bed.Session.LaneDrained(bed.NowMs);
+        Assert.True(Has(bed.Take(), SessionEffectKind.Grant, back));
+        Live again = bed.Begun(back);
+        Assert.Equal(writer.Ok.Credits.Connections, again.Ok.Credits.Connections);
+        Assert.True(bed.Budget.FreeBytes >= 0);
+    }
+
     /// <summary>Read-only attachments stand beside a writer, and end with the export.</summary>
     [Fact]
     public void Readers_need_no_hold()
