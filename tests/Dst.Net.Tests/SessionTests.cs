@@ -145,6 +145,22 @@ public sealed class SessionTests
     }
 
     [Fact]
+    public void Half_a_write_does_not_keep_the_last_word_back()
+    {
+        using TestServer server = new();
+        server.Add("mem:1M");
+        using ScriptedClient client = ScriptedClient.Live(server.EndPoint, TestServer.Name);
+        byte[] frame = client.WriteFrame(0, 1, 0, DataPathTests.Bytes(65536, 1));
+        client.Send(frame.AsSpan(0, 40_000));
+        Thread.Sleep(100);
+        Thread stop = new(server.Stop);
+        stop.Start();
+        client.ExpectError(RefusalCode.ShuttingDown);
+        client.Dispose();
+        stop.Join();
+    }
+
+    [Fact]
     public void An_operator_ends_the_hold_of_a_dead_client()
     {
         using TestServer server = new();

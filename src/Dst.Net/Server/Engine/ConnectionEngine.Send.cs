@@ -67,7 +67,8 @@ internal sealed unsafe partial class ConnectionEngine
         }
 
         int vectors = connection.State == LiveState.Closing ? GatherLast(connection) : Gather(connection);
-        if (vectors == 0 && connection.State == LiveState.Finishing && connection.TagCount == 0)
+        int halfBodies = connection.BodyTag < 0 ? 0 : 1;
+        if (vectors == 0 && connection.State == LiveState.Finishing && connection.TagCount == halfBodies)
         {
             vectors = GatherLast(connection);
         }
