@@ -161,6 +161,33 @@ public sealed class SessionTests
     }
 
     [Fact]
+    public void Idle_connections_do_not_push_out_a_client_that_waits_for_the_disk()
+    {
+        using TestServer server = new();
+        TrapNode? trap = null;
+        server.Around = (node, signals) => trap = new TrapNode(node, signals);
+        server.Add("mem:1M");
+        using ScriptedClient old = ScriptedClient.Live(server.EndPoint, TestServer.Name);
+        trap!.Arm();
+        old.SendWrite(0, 1, 0, DataPathTests.Bytes(512, 1));
+        Assert.True(trap.Catches(10_000));
+        using ScriptedClient next = ScriptedClient.Connect(server.EndPoint);
+        next.Greet();
+        next.SendAttach(next.AttachOf(TestServer.Name, old.Epoch));
+        old.ExpectError(RefusalCode.EpochOver);
+        List<ScriptedClient> idle = [];
+        for (int i = 0; i < 2 * WireLimits.UnattachedMax; i++)
+        {
+            idle.Add(ScriptedClient.Connect(server.EndPoint));
+        }
+
+        idle[^1].Greet();
+        trap.Release();
+        Assert.Equal(FrameKind.AttachOk, next.ReceiveGrant().Kind);
+        idle.ForEach(client => client.Dispose());
+    }
+
+    [Fact]
     public void An_operator_ends_the_hold_of_a_dead_client()
     {
         using TestServer server = new();

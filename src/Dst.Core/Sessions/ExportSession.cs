@@ -152,6 +152,10 @@ public sealed partial class ExportSession
         Advance(nowMs);
     }
 
+    /// <summary>True while the connection's ATTACH is taken up and not answered yet; one at a time is.</summary>
+    /// <param name="connection">Its id.</param>
+    public bool IsAttaching(int connection) => _attempt.Connection == connection;
+
     /// <summary>JOIN (S-08): answered at once by Joined or Close. Fences nothing.</summary>
     /// <param name="connection">Id of the connection.</param>
     /// <param name="epoch">From the header.</param>

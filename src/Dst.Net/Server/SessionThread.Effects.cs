@@ -59,6 +59,12 @@ internal sealed unsafe partial class SessionThread
 
         peer.Export = export;
         export.Session.Attach(peer.Id, in message, new WireText(peer.Name), RandomId(), NowMs);
+        if (export.Session.IsAttaching(peer.Id))
+        {
+            // One for each export at most; it may wait for long, and nobody's silence is to cost it its place.
+            _room.Leave(peer.Id);
+        }
+
         Drain(export);
     }
 
