@@ -188,6 +188,20 @@ public sealed class SessionTests
     }
 
     [Fact]
+    public void Who_comes_and_goes_does_not_fill_the_log()
+    {
+        using TestServer server = new();
+        server.Add("mem:1M");
+        for (int i = 0; i < 3 * PeerLog.LinesMax; i++)
+        {
+            using ScriptedClient client = ScriptedClient.Live(server.EndPoint, TestServer.Name);
+            Assert.Equal(FrameKind.Goodbye, client.Goodbye().Kind);
+        }
+
+        Assert.InRange(server.Log.Count(line => line.Contains("is granted", StringComparison.Ordinal)), 1, 10);
+    }
+
+    [Fact]
     public void An_operator_ends_the_hold_of_a_dead_client()
     {
         using TestServer server = new();

@@ -190,8 +190,10 @@ internal sealed unsafe partial class SessionThread
         }
         else
         {
-            _options.Log(
-                $"export {export.Settings.Name}: epoch {epoch} is granted to {export.Session.Record.HolderName}");
+            _log.Write(
+                peer.Host,
+                $"export {export.Settings.Name}: epoch {epoch} is granted to {export.Session.Record.HolderName}",
+                NowMs);
         }
     }
 
