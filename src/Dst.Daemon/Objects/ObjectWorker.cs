@@ -152,6 +152,13 @@ internal abstract class ObjectWorker<TView, TRecord, TSession> : IObjectWorker<T
             await Gate.EnterAsync(ObjectState.Creating, Timeout.InfiniteTimeSpan);
             try
             {
+                if (_isGone)
+                {
+                    // Removed before this had the gate: nobody would ever find what is made now.
+                    throw new ControlException(
+                        ControlErrorCode.Failure, $"{_kind} {Name} was removed before it was made");
+                }
+
                 SaveFirst(record);
                 await begin(cancel);
             }
