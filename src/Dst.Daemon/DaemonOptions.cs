@@ -50,6 +50,9 @@ internal sealed record Timing
     /// <summary>A process of an earlier daemon must say hello within this.</summary>
     public TimeSpan Hello { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>Whoever is reached in the last moment of a longer wait gets the time to say who it is.</summary>
+    public TimeSpan AtLeastHello(TimeSpan left) => left > Hello ? left : Hello;
+
     /// <summary>A target told to start must be live within this (U-25: the partition scan is part of it).</summary>
     public TimeSpan Start { get; init; } = TimeSpan.FromSeconds(120);
 

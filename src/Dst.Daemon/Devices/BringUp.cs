@@ -72,9 +72,8 @@ internal sealed class BringUp(
                     ControlErrorCode.Failure, $"{how} before it served device {_name}; its log says more");
             }
 
-            // Whoever is reached in the last moment gets the time to say who it is.
-            TimeSpan limit = left > services.Timing.Hello ? left : services.Timing.Hello;
-            TargetConnection? connection = await TargetConnection.OpenAsync(path, limit, onEvent, cancel);
+            TargetConnection? connection = await TargetConnection.OpenAsync(
+                path, services.Timing.AtLeastHello(left), onEvent, cancel);
             if (connection is not null && !IsMeant(connection, process))
             {
                 // The socket of an older process: ours replaces it, and that one is told nothing (D-07).

@@ -136,10 +136,8 @@ internal sealed class ServerSupervisor(DaemonOptions options, ILogger log, Actio
                     $"{await process.EndAsync()} before it served anything; its log says more");
             }
 
-            // Whoever is reached in the last moment gets the time to say who it is.
-            TimeSpan limit = left > options.Timing.Hello ? left : options.Timing.Hello;
             ServerConnection? connection = await ServerConnection.OpenAsync(
-                options.Run.ServerSocket, limit, onEvent, cancel);
+                options.Run.ServerSocket, options.Timing.AtLeastHello(left), onEvent, cancel);
             if (connection is not null && connection.Process.Pid == process.Pid)
             {
                 return Accept(process, connection);
