@@ -13,9 +13,8 @@ internal static partial class Scenarios
     {
         bed.Do(Operation.Write, 8, 8);
         bed.Server.Disk.FlushErrorsLeft = 1;
-        Kernel reader = bed.Run.Hosts[2].Kernel!;
-        World.Check(reader.TrySubmit(0, Operation.Flush, 0, 0, fua: false), "no tag is free");
-        bed.Until("the reader's flush has failed", () => reader.InFlight == 0 && bed.Server.PoisonMark);
+        AskReader(bed, Operation.Flush, DstStatus.IoError);
+        World.Check(bed.Server.PoisonMark, "a failed flush left no mark");
         bed.Client.DropDevice();
         bed.Client.ForgetDevice();
         bed.Client.AddDevice(takeOver: true);
@@ -31,7 +30,6 @@ internal static partial class Scenarios
 
     private static void ReaderTriesAll(Bed bed)
     {
-        Kernel reader = bed.Run.Hosts[2].Kernel!;
         bed.Do(Operation.Write, 8, 8);
         Ask(Operation.Read, DstStatus.Ok);
         Ask(Operation.Write, DstStatus.ReadOnly);
@@ -51,13 +49,16 @@ internal static partial class Scenarios
         bed.Do(Operation.Flush, 0, 0);
         World.Check(!bed.Server.PoisonMark, "the writer's replay has not taken the mark away");
 
-        void Ask(Operation operation, DstStatus expected)
-        {
-            bed.Run.World.Advance();
-            int count = operation == Operation.Flush ? 0 : 8;
-            World.Check(reader.TrySubmit(0, operation, 8, count, fua: false), "no tag is free");
-            bed.Until("the reader is answered", () => reader.InFlight == 0);
-            World.Check(reader.LastStatus == expected, $"a reader's {operation} ends with {reader.LastStatus}");
-        }
+        void Ask(Operation operation, DstStatus expected) => AskReader(bed, operation, expected);
+    }
+
+    private static void AskReader(Bed bed, Operation operation, DstStatus expected)
+    {
+        Kernel reader = bed.Run.Hosts[2].Kernel!;
+        bed.Run.World.Advance();
+        int count = operation == Operation.Flush ? 0 : 8;
+        World.Check(reader.TrySubmit(0, operation, 8, count, fua: false), "no tag is free");
+        bed.Until("the reader is answered", () => reader.InFlight == 0);
+        World.Check(reader.LastStatus == expected, $"a reader's {operation} ends with {reader.LastStatus}");
     }
 }
