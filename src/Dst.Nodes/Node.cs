@@ -56,6 +56,28 @@ public abstract class Node : IDisposable
     /// <returns>What stays held and how to end that, one line for people; null when nothing does.</returns>
     public virtual string? LeaveForGood() => null;
 
+    /// <summary>
+    /// Closes the nodes of a volume. After every queue has ended. Control threads; may block for seconds.
+    /// </summary>
+    /// <param name="nodes">The nodes, in order.</param>
+    /// <param name="forGood">The volume is not to come back (S-04).</param>
+    /// <returns>What stays held all the same, a line for people each.</returns>
+    public static IReadOnlyList<string> CloseAll(IReadOnlyList<Node> nodes, bool forGood)
+    {
+        List<string> notes = [];
+        for (int i = 0; i < nodes.Count; i++)
+        {
+            if (forGood && nodes[i].LeaveForGood() is { } held)
+            {
+                notes.Add($"node {i}: {held}");
+            }
+
+            nodes[i].Dispose();
+        }
+
+        return notes;
+    }
+
     /// <summary>Closes the backing. After every queue has ended.</summary>
     public virtual void Dispose()
     {

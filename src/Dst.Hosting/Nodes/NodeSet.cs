@@ -63,17 +63,7 @@ public sealed class NodeSet(NodeFactory factory)
     /// <returns>What stays held all the same, a line for people each.</returns>
     public IReadOnlyList<string> Close(bool goodbye = false)
     {
-        List<string> notes = [];
-        for (int i = 0; i < _nodes.Count; i++)
-        {
-            if (goodbye && _nodes[i].LeaveForGood() is { } held)
-            {
-                notes.Add($"node {i}: {held}");
-            }
-
-            _nodes[i].Dispose();
-        }
-
+        IReadOnlyList<string> notes = Node.CloseAll(_nodes, goodbye);
         _nodes.Clear();
         return notes;
     }

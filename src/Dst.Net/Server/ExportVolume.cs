@@ -80,18 +80,7 @@ public sealed record ExportVolume : IDisposable
     public void Dispose()
     {
         Marks?.Dispose();
-        List<string> notes = [];
-        for (int i = 0; i < Nodes.Count; i++)
-        {
-            if (EndsForGood && Nodes[i].LeaveForGood() is { } held)
-            {
-                notes.Add($"node {i}: {held}");
-            }
-
-            Nodes[i].Dispose();
-        }
-
-        Notes = notes;
+        Notes = Node.CloseAll(Nodes, EndsForGood);
     }
 
     private static ExportGeometry GeometryOf(GeometryPlan plan)
