@@ -51,4 +51,10 @@ public sealed class ControlException(ControlErrorCode code, string message) : Ex
 {
     /// <summary>The failure as it travels.</summary>
     public ControlError Error { get; } = new(code, message);
+
+    /// <summary>The same failure with more for people; itself when there is nothing to add.</summary>
+    /// <param name="notes">A line each.</param>
+    public ControlException With(IReadOnlyList<string> notes) => notes.Count == 0
+        ? this
+        : new ControlException(Error.Code, string.Join("; ", [Message, .. notes]));
 }

@@ -89,8 +89,7 @@ internal sealed class ExportWork
         }
         catch (ControlException e)
         {
-            IReadOnlyList<string> notes = Undo();
-            throw notes.Count == 0 ? e : WithNotes(e, notes);
+            throw e.With(Undo());
         }
         catch
         {
@@ -115,8 +114,7 @@ internal sealed class ExportWork
         }
         catch (ControlException e)
         {
-            IReadOnlyList<string> notes = Undo();
-            throw notes.Count == 0 ? e : WithNotes(e, notes);
+            throw e.With(Undo());
         }
 
         var volume = new ExportVolume
@@ -139,7 +137,7 @@ internal sealed class ExportWork
         {
             // The volume was closed with the refusal.
             Undo();
-            throw WithNotes(new ControlException(ControlErrorCode.Failure, e.Message), volume.Notes);
+            throw new ControlException(ControlErrorCode.Failure, e.Message).With(volume.Notes);
         }
 
         State = ExportWorkState.Live;
@@ -169,9 +167,6 @@ internal sealed class ExportWork
         State = ExportWorkState.Closed;
         return notes;
     }
-
-    private static ControlException WithNotes(ControlException failure, IReadOnlyList<string> notes) =>
-        new(failure.Error.Code, string.Join("; ", [failure.Message, .. notes]));
 
     private static ExportGeometry GeometryOf(ExportLayout layout) => new(
         (ulong)layout.SizeBytes,

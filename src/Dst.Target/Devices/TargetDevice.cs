@@ -126,9 +126,7 @@ internal sealed class TargetDevice
         catch (ControlException e)
         {
             Undo();
-            throw _notes.Count == 0
-                ? e
-                : new ControlException(e.Error.Code, string.Join("; ", [e.Message, .. _notes]));
+            throw e.With(_notes);
         }
     }
 
