@@ -191,7 +191,7 @@ internal static class Variants
                 break;
             case Mutation.ReaderReadsElsewhere or Mutation.BudgetOverdrawn:
                 plan.Reader = true;
-                plan.CreditBytes = plan.LeastCreditBytes;
+                plan.CreditBytes = 0;
                 break;
             case Mutation.IdentityNotCompared or Mutation.ChangeNotNoticed:
                 plan.With(Fault.ExportChanges, 20_000);

@@ -125,6 +125,28 @@ public sealed class SimulationTests
         Assert.Contains("Reset 500", plan.ToString(), StringComparison.Ordinal);
         Assert.NotNull(plan.Set("Nothing", "1"));
         Assert.NotNull(plan.Set("Depth", "many"));
+        Assert.NotNull(plan.Set("Depth", "33"));
+        Assert.NotNull(plan.Set("Reset", "9999999999999999999"));
+    }
+
+    [Theory]
+    [InlineData("Reader=1", "CreditBytes=0")]
+    [InlineData("CreditBytes=0", "Queues=8")]
+    [InlineData("Slots=2", "Queues=8")]
+    [InlineData("LogBytes=0", "RequestBlocks=8")]
+    [InlineData("Connections=8", "Queues=4")]
+    public void SettingsGiveAPlanThatServes(params string[] settings)
+    {
+        for (ulong seed = 1; seed <= 5; seed++)
+        {
+            Plan plan = PlanOf(seed);
+            foreach (string[] parts in settings.Select(setting => setting.Split('=')))
+            {
+                Assert.Null(plan.Set(parts[0], parts[1]));
+            }
+
+            Assert.Null(SimulationRun.Run(seed, plan).Violation);
+        }
     }
 
     private static Plan PlanOf(ulong seed)

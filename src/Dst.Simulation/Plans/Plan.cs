@@ -17,6 +17,9 @@ internal sealed class Plan
     /// <summary>Kinds of faults.</summary>
     public static readonly int FaultCount = Enum.GetValues<Fault>().Length;
 
+    /// <summary>The longest time that can be set; its microseconds and their sums are still a number.</summary>
+    private const long MostMs = 1_000_000_000;
+
     /// <summary>Virtual milliseconds with faults; then all is mended and everything must end.</summary>
     public long HorizonMs { get; set; } = 600_000;
 
@@ -32,11 +35,11 @@ internal sealed class Plan
     /// <summary>Tags of a queue.</summary>
     public int Depth { get; set; } = 4;
 
-    /// <summary>Wanted connections of a node.</summary>
-    public int Connections { get; set; } = 1;
+    /// <summary>Wanted connections of a node, no more than it has queues.</summary>
+    public int Connections { get => int.Min(field, Queues); set; } = 1;
 
-    /// <summary>Wanted requests of a connection.</summary>
-    public int Slots { get; set; } = 8;
+    /// <summary>Wanted requests of a connection, at least two for each queue.</summary>
+    public int Slots { get => int.Max(field, 2 * Queues); set; } = 8;
 
     /// <summary>Blocks of a node.</summary>
     public int NodeBlocks { get; set; } = 128;
@@ -50,14 +53,14 @@ internal sealed class Plan
     /// <summary>Checksums of data.</summary>
     public ChecksumKind Checksum { get; set; } = ChecksumKind.Xxh3;
 
-    /// <summary>Bytes of a lane's replay log.</summary>
-    public long LogBytes { get; set; } = 64 * 1024;
+    /// <summary>Bytes of a lane's replay log, at least two of the largest request.</summary>
+    public long LogBytes { get => long.Max(field, 2L * RequestBlocks * BlockBytes); set; } = 64 * 1024;
 
     /// <summary>Entries of a lane's replay log.</summary>
     public int LogEntries { get; set; } = 64;
 
-    /// <summary>Payload budget of a server.</summary>
-    public long CreditBytes { get; set; } = 1 << 20;
+    /// <summary>Payload budget of a server, never less than holds who uses it.</summary>
+    public long CreditBytes { get => long.Max(field, LeastCreditBytes); set; } = 1 << 20;
 
     /// <summary>Engine threads of a server.</summary>
     public int Engines { get; set; } = 1;
@@ -115,14 +118,10 @@ internal sealed class Plan
     /// <summary>
     /// A payload budget that just holds the writer and the reader: one largest request for each lane of a connection.
     /// </summary>
-    public long LeastCreditBytes
-    {
-        get
-        {
-            int lanes = Connections * ((Queues + Connections - 1) / Connections);
-            return (long)RequestBlocks * BlockBytes * (lanes + (Reader ? Queues : 0));
-        }
-    }
+    private long LeastCreditBytes =>
+        (long)RequestBlocks * BlockBytes * ((Connections * LanesPerConnection) + (Reader ? Queues : 0));
+
+    private int LanesPerConnection => (Queues + Connections - 1) / Connections;
 
     /// <summary>True when faults of a kind come.</summary>
     public bool Has(Fault fault) => MeanMs[(int)fault] > 0;
@@ -159,7 +158,7 @@ internal sealed class Plan
         plan.Slots = (2 + chance.Below(7)) * plan.Queues;
         plan.LogBytes = plan.RequestBlocks * BlockBytes * (long)(2 << chance.Below(4));
         plan.LogEntries = 8 << chance.Below(4);
-        plan.CreditBytes = chance.OneIn(4) ? plan.LeastCreditBytes : 1 << 20;
+        plan.CreditBytes = chance.OneIn(4) ? 0 : 1 << 20;
         plan.SegmentBytes = chance.OneIn(2) ? 64 * 1024 : 1 << (4 + chance.Below(8));
         plan.SocketBytes = chance.OneIn(2) ? 64 * 1024 : 1 << (10 + chance.Below(4));
         plan.ReadShare = 200 + chance.Below(400);
@@ -187,9 +186,13 @@ internal sealed class Plan
     {
         if (Enum.TryParse(name, out Fault fault) && Enum.IsDefined(fault))
         {
-            bool good = long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long mean);
+            if (!long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long mean) || mean > MostMs)
+            {
+                return $"{name}: {value} is no number of milliseconds up to {MostMs}";
+            }
+
             MeanMs[(int)fault] = mean;
-            return good ? null : $"{name}: {value} is no number of milliseconds";
+            return null;
         }
 
         return Assign(name, value) ? null : $"{name} = {value}: no such setting, or no such value";
@@ -229,31 +232,34 @@ internal sealed class Plan
             return false;
         }
 
+        (long least, long most) = RangeOf(name);
+        if (number < least || number > most)
+        {
+            return false;
+        }
+
         switch (name)
         {
             case nameof(HorizonMs): HorizonMs = number; break;
-            case nameof(Nodes): Nodes = (int)long.Clamp(number, 1, 2); break;
-            case nameof(Queues):
-                Queues = (int)long.Clamp(number, 1, 8);
-                Connections = int.Min(Connections, Queues);
-                break;
-            case nameof(Depth): Depth = (int)long.Clamp(number, 1, 32); break;
-            case nameof(Connections): Connections = (int)long.Clamp(number, 1, Queues); break;
-            case nameof(Slots): Slots = (int)long.Clamp(number, 2, 64); break;
-            case nameof(NodeBlocks): NodeBlocks = (int)long.Clamp(number, 16, 4096); break;
-            case nameof(RequestBlocks): RequestBlocks = (int)long.Clamp(number, 1, 8); break;
-            case nameof(LogBytes): LogBytes = long.Max(number, RequestBlocks * BlockBytes); break;
-            case nameof(LogEntries): LogEntries = (int)long.Clamp(number, 4, 4096); break;
+            case nameof(Nodes): Nodes = (int)number; break;
+            case nameof(Queues): Queues = (int)number; break;
+            case nameof(Depth): Depth = (int)number; break;
+            case nameof(Connections): Connections = (int)number; break;
+            case nameof(Slots): Slots = (int)number; break;
+            case nameof(NodeBlocks): NodeBlocks = (int)number; break;
+            case nameof(RequestBlocks): RequestBlocks = (int)number; break;
+            case nameof(LogBytes): LogBytes = number; break;
+            case nameof(LogEntries): LogEntries = (int)number; break;
             case nameof(CreditBytes): CreditBytes = number; break;
-            case nameof(Engines): Engines = (int)long.Clamp(number, 1, 4); break;
+            case nameof(Engines): Engines = (int)number; break;
             case nameof(ThinkUs): ThinkUs = number; break;
             case nameof(ReadShare): ReadShare = (int)number; break;
             case nameof(FlushShare): FlushShare = (int)number; break;
             case nameof(FuaShare): FuaShare = (int)number; break;
             case nameof(HotShare): HotShare = (int)number; break;
             case nameof(LatencyUs): LatencyUs = number; break;
-            case nameof(SegmentBytes): SegmentBytes = (int)long.Max(number, 1); break;
-            case nameof(SocketBytes): SocketBytes = (int)long.Max(number, 128); break;
+            case nameof(SegmentBytes): SegmentBytes = (int)number; break;
+            case nameof(SocketBytes): SocketBytes = (int)number; break;
             case nameof(DiskUs): DiskUs = number; break;
             case nameof(TearBlocks): TearBlocks = number == 1 ? 1 : 8; break;
             case nameof(RevertsOnFailure): RevertsOnFailure = number != 0; break;
@@ -264,6 +270,28 @@ internal sealed class Plan
 
         return true;
     }
+
+    private static (long Least, long Most) RangeOf(string name) => name switch
+    {
+        nameof(HorizonMs) => (1, MostMs),
+        nameof(Nodes) => (1, 2),
+        nameof(Queues) or nameof(Connections) => (1, 8),
+        nameof(Depth) => (1, 32),
+        nameof(Slots) => (2, 64),
+        nameof(NodeBlocks) => (16, 4096),
+        nameof(RequestBlocks) => (2, 8),
+        nameof(LogBytes) or nameof(CreditBytes) => (0, 1 << 30),
+        nameof(LogEntries) => (4, 4096),
+        nameof(Engines) => (1, 4),
+        nameof(ThinkUs) => (1_000, MostMs),
+        nameof(LatencyUs) => (0, 20_000),
+        nameof(DiskUs) => (0, 100_000),
+        nameof(SegmentBytes) => (16, 1 << 20),
+        nameof(SocketBytes) => (128, 1 << 20),
+        nameof(TearBlocks) => (1, 8),
+        nameof(RevertsOnFailure) or nameof(Reader) or nameof(BareReader) => (0, 1),
+        _ => (0, 1_000),
+    };
 
     private static void DrawFaults(Plan plan, Chance chance)
     {
