@@ -237,6 +237,7 @@ internal sealed class SimulationRun
         World.Check(
             live.UsedCreditBytes == granted,
             $"{server.Name}: {live.UsedCreditBytes} bytes are granted, sessions that live have {granted}");
+        World.Check(live.OpenReleases == 0, $"{server.Name}: an operator's release is not answered (S-04)");
         World.Check(
             live.PeerCount <= connections,
             $"{server.Name}: {live.PeerCount} connections, clients have {connections}");
@@ -536,13 +537,8 @@ internal sealed class SimulationRun
 
     private static bool IsGone(Host host, Kernel kernel) => host.HasFailed || host.Kernel != kernel;
 
-    private void OnProtocolError(string what)
-    {
-        if (!World.Plan.Has(Fault.BitFlip))
-        {
-            World.Fail($"honest peers quarrel: {what}");
-        }
-    }
+    private static void OnProtocolError(string what, bool isDamaged) =>
+        World.Check(isDamaged, $"honest peers quarrel: {what}");
 
     /// <summary>No error reaches the kernel that nothing explains (invariant 9).</summary>
     private void OnStatus(Host host, Request request, DstStatus status, long us)

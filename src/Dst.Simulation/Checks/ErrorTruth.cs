@@ -2,6 +2,7 @@ using Dst.Core.Requests;
 using Dst.Core.Sessions.Client;
 using Dst.Core.Wire;
 using Dst.Simulation.Clients;
+using Dst.Simulation.Disks;
 using Dst.Simulation.Plans;
 using Dst.Simulation.Servers;
 
@@ -37,11 +38,11 @@ internal static class ErrorTruth
             case DstStatus.TimedOut:
                 return fenced || IsWithin(host.ErrorBudgetUs, OrderUs, sinceUs);
             case DstStatus.ProtectionError:
-                return host.World.Plan.Has(Fault.BitFlip);
+                return host.Servers.Any(server => server.FlippedUs >= sinceUs);
             case DstStatus.NoSpace:
-                return host.Servers.Any(server => server.Disk.LastErrorUs >= sinceUs);
+                return HasDiskFailed(host, in request, status, sinceUs);
             case DstStatus.IoError:
-                return host.Servers.Any(server => server.Disk.LastErrorUs >= sinceUs)
+                return HasDiskFailed(host, in request, status, sinceUs)
                     || IsWithin(host.ForcedUs, OrderUs, sinceUs)
                     || (AsksForDurability(host, in request) && host.Servers.Any(server => IsUnsafe(server, sinceUs)))
                     || (AsksForDurability(host, in request) && host.LostUs >= sinceUs);
@@ -53,6 +54,26 @@ internal static class ErrorTruth
     /// <summary>True when something that happened, if it ever did, may still have reached the request.</summary>
     private static bool IsWithin(long happenedUs, long laterUs, long sinceUs) =>
         happenedUs >= 0 && happenedUs + laterUs >= sinceUs;
+
+    /// <summary>A disk has failed a request of the same blocks, or a flush where durability was asked for.</summary>
+    private static bool HasDiskFailed(Host host, in Request request, DstStatus status, long sinceUs)
+    {
+        bool flushes = status == DstStatus.IoError && AsksForDurability(host, in request);
+        int blocks = host.World.Plan.NodeBlocks;
+        int first = (int)(request.OffsetBytes / Plan.BlockBytes);
+        int count = (int)(request.LengthBytes / Plan.BlockBytes);
+        for (int node = 0; node < host.Servers.Length; node++)
+        {
+            SimDisk disk = host.Servers[node].Disk;
+            if ((flushes && disk.FlushFailedUs >= sinceUs)
+                || disk.HasFailed(status, first - (node * blocks), count, sinceUs))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 
     private static bool IsUnsafe(SimServer server, long sinceUs) =>
         server.PoisonMark || server.Live?.IsPoisoned == true || IsWithin(server.PoisonedUs, MarkUs, sinceUs);

@@ -4,7 +4,6 @@ using Dst.Core.Sessions.Client;
 using Dst.Core.Wire;
 using Dst.Simulation.Checks;
 using Dst.Simulation.Engine;
-using Dst.Simulation.Plans;
 using Dst.Simulation.Servers;
 
 namespace Dst.Simulation.Clients;
@@ -31,6 +30,7 @@ internal sealed class Host : Actor
     private int _lives;
     private UInt128 _device;
     private bool _takeOver;
+    private bool _hasCopy;
     private Farewell _farewell;
     private long _stateFailsUntilUs;
     private long _errorBudgetUs = -1;
@@ -56,6 +56,7 @@ internal sealed class Host : Actor
         DiskNodes = [.. Servers.Select(server => new SimServerNode(server.Index, server.Disk))];
         Epochs = new ulong[Servers.Length];
         Notes = new ServerNote[Servers.Length];
+        NoteSinceUs = new long[Servers.Length];
         Known = new ExportFacts[Servers.Length];
         Budget = world.Plan.Budget;
         _chance = new Chance(world.Seed, 20_000 + (ulong)number);
@@ -86,6 +87,9 @@ internal sealed class Host : Actor
 
     /// <summary>/run/dst: what the target noted of its servers.</summary>
     public ServerNote[] Notes { get; }
+
+    /// <summary>Since when each note is true: its session's grant.</summary>
+    public long[] NoteSinceUs { get; }
 
     /// <summary>State directory: what the device remembers of the exports.</summary>
     public ExportFacts[] Known { get; private set; }
@@ -136,7 +140,7 @@ internal sealed class Host : Actor
     public Func<Host, bool>? MayRecover { get; set; }
 
     /// <summary>A peer broke the protocol.</summary>
-    public Action<string>? ProtocolCheck { get; set; }
+    public Action<string, bool>? ProtocolCheck { get; set; }
 
     /// <summary>True when its device writes to the export of a server now.</summary>
     public bool Holds(SimServer server) =>
@@ -159,6 +163,7 @@ internal sealed class Host : Actor
     /// </summary>
     public void CopyStateOf(Host other)
     {
+        _hasCopy = other._hasCopy = true;
         _device = other._device;
         Epochs = [.. other.Epochs];
         Known = [.. other.Known];
@@ -168,6 +173,7 @@ internal sealed class Host : Actor
     /// <summary>A device that never was.</summary>
     public void ForgetDevice()
     {
+        _hasCopy = false;
         _device = _chance.Next128();
         Array.Clear(Epochs);
         Array.Clear(Known);
@@ -286,14 +292,14 @@ internal sealed class Host : Actor
         StatusCheck?.Invoke(this, request, status, us);
 
     /// <summary>A peer broke the protocol, or says that we did.</summary>
-    public void OnProtocolError(string what) => ProtocolCheck?.Invoke(what);
+    public void OnProtocolError(string what, bool isDamaged) => ProtocolCheck?.Invoke(what, isDamaged);
 
     /// <summary>A server refused.</summary>
-    public void OnRefused(NodeDriver node, RefusalCode code)
+    public void OnRefused(NodeDriver node, RefusalCode code, bool isDamaged)
     {
         if (code is RefusalCode.Protocol or RefusalCode.Version or RefusalCode.Feature)
         {
-            OnProtocolError($"{node.Name}: the server says {code}");
+            OnProtocolError($"{node.Name}: the server says {code}", isDamaged);
         }
     }
 
@@ -353,7 +359,7 @@ internal sealed class Host : Actor
             HoldRecord record = node.Server.Record;
             World.Check(
                 !node.Node.HoldGivenBack || !record.Held || record.Holder != new DeviceId(_device, (uint)node.Index)
-                    || World.Plan.Has(Fault.Clone),
+                    || _hasCopy,
                 $"{node.Name} has given the hold of epoch {record.Granted} back, and holds it (S-04)");
         }
 

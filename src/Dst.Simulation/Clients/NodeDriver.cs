@@ -1,3 +1,4 @@
+using Dst.Core.Requests;
 using Dst.Core.Sessions.Client;
 using Dst.Core.Wire;
 using Dst.Simulation.Checks;
@@ -21,6 +22,9 @@ internal sealed class NodeDriver : Actor
     private const int Tick = 7;
     private const int Operate = 8;
 
+    /// <summary>What a server has sent is read no later than this.</summary>
+    private const long LateUs = 130_000_000;
+
     private readonly Queue<LaneNews>[] _news;
     private readonly Queue<NodeOrder> _asked = new();
     private readonly Queue<RxMessage>[] _rx;
@@ -38,6 +42,7 @@ internal sealed class NodeDriver : Actor
     private bool _lost;
     private bool _isAccepted;
     private ServerNote _pendingNote;
+    private long _pendingSinceUs;
 
     /// <summary>A node of a new life of a target.</summary>
     public NodeDriver(World world, Target target, int index, ClientNodeOptions options, Writer writer)
@@ -186,7 +191,7 @@ internal sealed class NodeDriver : Actor
 
         if (_notesServer && Target.Host.HasFailedWriteEffect())
         {
-            Target.Host.Notes[Index] = _pendingNote;
+            LeaveNote();
         }
 
         for (int i = 0; i < _wires.Length; i++)
@@ -296,7 +301,7 @@ internal sealed class NodeDriver : Actor
                 Cover((int)message.Header.Kind);
                 if (message.Header.Kind == FrameKind.Error)
                 {
-                    Target.Host.OnRefused(this, (RefusalCode)message.Header.Status);
+                    Target.Host.OnRefused(this, (RefusalCode)message.Header.Status, _wires[wire].IsDamaged);
                 }
 
                 Node.OnFrame(wire, in message.Header, body, NowMs);
@@ -305,7 +310,7 @@ internal sealed class NodeDriver : Actor
                 Cover(25);
                 if (message.Reason == EpochEnd.Protocol)
                 {
-                    Target.Host.OnProtocolError($"{Name}: RX {wire} met what may not be");
+                    Target.Host.OnProtocolError($"{Name}: RX {wire} met what may not be", _wires[wire].IsDamaged);
                 }
 
                 Node.OnLost(wire, message.Reason, NowMs);
@@ -372,10 +377,16 @@ internal sealed class NodeDriver : Actor
         _notesServer = false;
         if (written || Target.Host.HasFailedWriteEffect())
         {
-            Target.Host.Notes[Index] = _pendingNote;
+            LeaveNote();
         }
 
         Node.OnServerNoted(written, NowMs);
+    }
+
+    private void LeaveNote()
+    {
+        Target.Host.Notes[Index] = _pendingNote;
+        Target.Host.NoteSinceUs[Index] = _pendingSinceUs;
     }
 
     private void OnOperator(NodeOrder order)
@@ -386,7 +397,7 @@ internal sealed class NodeDriver : Actor
         {
             case NodeOrder.Suspend: Node.Suspend(); break;
             case NodeOrder.Resume: Node.Resume(); break;
-            case NodeOrder.Fail: Node.FailPending(Dst.Core.Requests.DstStatus.Offline); break;
+            case NodeOrder.Fail: Node.FailPending(DstStatus.Offline); break;
             case NodeOrder.Budget: Node.SetBudget(Target.Host.Budget); break;
             case NodeOrder.Leave: Node.Leave(NowMs); break;
             case NodeOrder.Stop: Node.Stop(NowMs); break;
@@ -484,6 +495,7 @@ internal sealed class NodeDriver : Actor
                 break;
             default:
                 _pendingNote = effect.Note;
+                _pendingSinceUs = Server.LastGrant.Epoch == Node.Epoch ? Server.LastGrant.Us : 0;
                 _notesServer = true;
                 Post(Target.Host.StateDelayUs(), ServerNoted, 0, Target.Host.StateWorks() ? 1 : 0);
                 break;
@@ -520,6 +532,7 @@ internal sealed class NodeDriver : Actor
             World.Note($"{Name} unflushed writes are {(_lost ? "lost" : "no longer lost")}");
             if (_lost)
             {
+                LossTruth.Check(this);
                 Server.Disk.History.OnLost(Writer);
             }
             else
@@ -543,10 +556,12 @@ internal sealed class NodeDriver : Actor
             + $"epoch {Node.Epoch}");
         _phase = Node.Phase;
         bool wrong = Node.LastEnd == EpochEnd.Unsuitable
-            && Node.LastFault is not (ExportFault.None or ExportFault.Credits) && !Server.HasChanged;
+            && Node.LastFault is not (ExportFault.None or ExportFault.Credits)
+            && Server.ChangedUs < World.NowUs - LateUs;
         if (_phase == ClientNodePhase.Ending && (wrong || Node.LastEnd == EpochEnd.Protocol))
         {
-            Target.Host.OnProtocolError($"{Name} ends its session: {Node.LastEnd} {Node.LastFault}");
+            bool isDamaged = Array.Exists(_wires, static wire => wire.IsDamaged);
+            Target.Host.OnProtocolError($"{Name} ends its session: {Node.LastEnd} {Node.LastFault}", isDamaged);
         }
 
         if (_phase == ClientNodePhase.Live)
@@ -563,29 +578,4 @@ internal sealed class NodeDriver : Actor
             Target.OnClosed();
         }
     }
-}
-
-/// <summary>What an operator asks of a node.</summary>
-internal enum NodeOrder
-{
-    /// <summary>New requests wait.</summary>
-    Suspend,
-
-    /// <summary>They wait no more.</summary>
-    Resume,
-
-    /// <summary>What waits fails.</summary>
-    Fail,
-
-    /// <summary>The host's budget is the new one.</summary>
-    Budget,
-
-    /// <summary>A loss is accepted.</summary>
-    ClearError,
-
-    /// <summary>The hold is given back.</summary>
-    Leave,
-
-    /// <summary>The node ends, the hold stays.</summary>
-    Stop,
 }

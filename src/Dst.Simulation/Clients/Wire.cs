@@ -52,6 +52,9 @@ internal sealed class Wire(World world, NodeDriver node, int number) : Actor(wor
     /// <summary>TX runs.</summary>
     public bool TxRuns { get; private set; }
 
+    /// <summary>A bit of its connection has turned round.</summary>
+    public bool IsDamaged => _link?.IsDamaged == true;
+
     /// <summary>Bytes that came.</summary>
     public long Received { get; private set; }
 

@@ -16,6 +16,7 @@ internal sealed class SimDisk : Actor, IStableBlocks
 
     private readonly ulong[] _current;
     private readonly ulong[] _durable;
+    private readonly Failure[] _failures;
     private readonly List<Dirty> _dirty = [];
     private readonly List<DiskOp?> _slots = [];
     private readonly HashSet<int> _settled = [];
@@ -31,6 +32,8 @@ internal sealed class SimDisk : Actor, IStableBlocks
         Index = index;
         _current = new ulong[blocks];
         _durable = new ulong[blocks];
+        _failures = new Failure[blocks];
+        Array.Fill(_failures, new Failure(-1, -1));
         _chance = new Chance(world.Seed, 100 + (ulong)index);
         History = new BlockHistory(world, this, blocks);
     }
@@ -60,8 +63,8 @@ internal sealed class SimDisk : Actor, IStableBlocks
     /// <summary>Writes fail until then.</summary>
     public long FullUntilUs { get; set; }
 
-    /// <summary>When a request failed last; -1 for never.</summary>
-    public long LastErrorUs { get; private set; } = -1;
+    /// <summary>When a flush failed last; -1 for never.</summary>
+    public long FlushFailedUs { get; private set; } = -1;
 
     /// <summary>The next so many changes or reads fail.</summary>
     public int ErrorsLeft { get; set; }
@@ -279,7 +282,27 @@ internal sealed class SimDisk : Actor, IStableBlocks
     private void Fail(DiskOp op, DstStatus status)
     {
         op.Status = status;
-        LastErrorUs = World.NowUs;
+        for (int i = 0; i < op.Count; i++)
+        {
+            ref Failure failure = ref _failures[op.Block + i];
+            failure = status == DstStatus.NoSpace
+                ? failure with { NoSpaceUs = World.NowUs }
+                : failure with { IoErrorUs = World.NowUs };
+        }
+    }
+
+    /// <summary>True when a request that touched some of these blocks has failed like that since then.</summary>
+    public bool HasFailed(DstStatus status, int block, int count, long sinceUs)
+    {
+        for (int i = int.Max(0, block); i < int.Min(Blocks, block + count); i++)
+        {
+            if ((status == DstStatus.NoSpace ? _failures[i].NoSpaceUs : _failures[i].IoErrorUs) >= sinceUs)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private void TakeEffect(DiskOp op)
@@ -384,7 +407,8 @@ internal sealed class SimDisk : Actor, IStableBlocks
         }
 
         FlushErrorsLeft--;
-        Fail(op, DstStatus.IoError);
+        op.Status = DstStatus.IoError;
+        FlushFailedUs = World.NowUs;
         if (World.Plan.RevertsOnFailure)
         {
             Revert();
@@ -406,6 +430,8 @@ internal sealed class SimDisk : Actor, IStableBlocks
 
     private static bool IsChange(DiskOp op) =>
         op.Operation is Operation.Write or Operation.Discard or Operation.WriteZeroes;
+
+    private readonly record struct Failure(long IoErrorUs, long NoSpaceUs);
 
     private readonly record struct Dirty(int Block, ulong Value, long Number);
 }

@@ -184,6 +184,7 @@ internal sealed class Pipe(World world, Link link, bool up) : Actor(world, null)
             {
                 _flip = false;
                 _sent.Flip(World.Chance.Below(count), World.Chance.Below(8));
+                link.OnFlipped();
             }
 
             _sent.MoveTo(_inbox, count);
@@ -233,6 +234,19 @@ internal sealed class Link
 
     /// <summary>True when nothing of it will ever happen again.</summary>
     public bool IsOver => Up.IsOver && Down.IsOver;
+
+    /// <summary>A bit of it has turned round: either end may break it off.</summary>
+    public bool IsDamaged { get; private set; }
+
+    /// <summary>Told when a bit turns round.</summary>
+    public Action? Flipped { get; init; }
+
+    /// <summary>A bit of what was delivered has turned round.</summary>
+    public void OnFlipped()
+    {
+        IsDamaged = true;
+        Flipped?.Invoke();
+    }
 
     /// <summary>Both directions are gone.</summary>
     public void Reset()

@@ -57,6 +57,7 @@ internal sealed partial class SessionThread
             case ServerOrder.Release:
                 CoverSession(8);
                 _machine.MayDropHold = true;
+                _releases++;
                 Session.Release(NowMs);
                 break;
             case ServerOrder.Stop:
@@ -108,6 +109,10 @@ internal sealed partial class SessionThread
                 Crash(power: false);
                 return;
             case SessionEffectKind.Released:
+                _releases = 0;
+                World.Check(
+                    effect.A == 0 || !_known.Held,
+                    $"{Name} says that the hold of epoch {_known.Granted} is released, and has it (S-04)");
                 return;
             default:
                 break;
@@ -115,6 +120,7 @@ internal sealed partial class SessionThread
 
         if (effect.Kind == SessionEffectKind.Close)
         {
+            CheckRefusal(in effect);
             NoteRefusal(effect.Connection);
         }
 
@@ -213,8 +219,7 @@ internal sealed partial class SessionThread
             World.Check(
                 _known.Holder == peer.Machine.AttachRequest.Device,
                 $"{Name}: epoch {epoch} was written for another device than {peer.Name}");
-            _machine.GrantedMost = ulong.Max(_machine.GrantedMost, epoch);
-            _machine.Granted?.Invoke(_machine, epoch);
+            _machine.OnGrant(epoch);
             Disk.NewestGrant = ulong.Max(Disk.NewestGrant, epoch);
             Disk.History.OnGrant(peer.Machine.AttachRequest.Incarnation);
         }

@@ -86,6 +86,22 @@ internal sealed partial class SessionThread
         }
     }
 
+    /// <summary>Nobody is told that another holds the export when nothing is against the grant (S-02, S-04).</summary>
+    private void CheckRefusal(in SessionEffect effect)
+    {
+        if (effect.Code is not (RefusalCode.Held or RefusalCode.Fenced) || Find(effect.Connection) is not { } peer
+            || peer.Machine.AttachRequest.Access != AccessKind.ReadWrite || peer.Machine.State != ServerState.Attaching)
+        {
+            return;
+        }
+
+        AttachMessage attach = peer.Machine.AttachRequest;
+        World.Check(
+            _isPersisting || _story.Against(in attach) is not null,
+            $"{Name} says {effect.Code} to {peer.Name}, replacing {attach.Replaces}, take-over {attach.TakeOver}, "
+            + $"though nothing is against it (S-02, S-04)");
+    }
+
     private void NoteRefusal(int peer) => _attempt = peer == _attemptPeer ? _attemptBefore : _attempt;
 
     /// <summary>The ATTACH that a grant is written for.</summary>

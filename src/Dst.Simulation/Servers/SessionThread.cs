@@ -47,6 +47,7 @@ internal sealed partial class SessionThread : Actor
     private ulong _bootId;
     private int _peerIds;
     private bool _flushing;
+    private int _releases;
 
     /// <summary>A life that has not begun.</summary>
     public SessionThread(World world, SimServer machine)
@@ -186,6 +187,7 @@ internal sealed partial class SessionThread : Actor
     {
         IsPoisoned = true;
         _machine.PoisonedUs = World.NowUs;
+        _machine.OnLoss();
         _failed.Enqueue((engine, op));
         Post(StateDelayUs(), Marked);
     }
@@ -201,6 +203,7 @@ internal sealed partial class SessionThread : Actor
     public void ChangeBootId()
     {
         _bootId = _machine.Chance.Next() | 1;
+        _machine.OnLoss();
         Session.ChangeBootId(_bootId, NowMs);
         Drain();
     }
@@ -237,6 +240,9 @@ internal sealed partial class SessionThread : Actor
 
     /// <summary>Connections of its peers.</summary>
     public IEnumerable<Link> Links() => _list.Select(peer => peer.Link);
+
+    /// <summary>Operators' releases that were not answered.</summary>
+    public int OpenReleases => _releases;
 
     /// <summary>Credits at a quiet point: what is given out is what lanes have (invariant 7).</summary>
     public long UsedCreditBytes => _budget.UsedBytes;
@@ -320,6 +326,7 @@ internal sealed partial class SessionThread : Actor
         }
 
         IsListening = true;
+        _machine.OnLoss();
         Change = _machine.Change;
         (_known, _story) = _machine.Find();
         IsPoisoned = _machine.PoisonMark;
@@ -502,7 +509,7 @@ internal sealed partial class SessionThread : Actor
 
         if (code is RefusalCode.Protocol or RefusalCode.Version or RefusalCode.Feature)
         {
-            _machine.ProtocolCheck?.Invoke($"{Name} says {code} to {peer.Name}");
+            _machine.ProtocolCheck?.Invoke($"{Name} says {code} to {peer.Name}", peer.Link.IsDamaged);
         }
 
         if (code != RefusalCode.None)
@@ -517,7 +524,7 @@ internal sealed partial class SessionThread : Actor
     {
         if (report.Code == RefusalCode.Protocol)
         {
-            _machine.ProtocolCheck?.Invoke($"{Name} says Protocol to connection {report.Peer}");
+            _machine.ProtocolCheck?.Invoke($"{Name} says Protocol to connection {report.Peer}", report.IsDamaged);
         }
 
         switch (report.Kind)

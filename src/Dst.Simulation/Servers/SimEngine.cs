@@ -472,7 +472,7 @@ internal sealed class SimEngine : Actor, IDiskOwner
         if (!peer.EndTold)
         {
             peer.EndTold = true;
-            _server.FromEngine(new EngineReport(EngineReportKind.Ended, peer.Id, code));
+            _server.FromEngine(new EngineReport(EngineReportKind.Ended, peer.Id, code, peer.Link.IsDamaged));
         }
     }
 
@@ -538,4 +538,5 @@ internal enum EngineReportKind
 }
 
 /// <summary>A message to the session thread; order is kept.</summary>
-internal readonly record struct EngineReport(EngineReportKind Kind, int Peer, RefusalCode Code);
+internal readonly record struct EngineReport(
+    EngineReportKind Kind, int Peer, RefusalCode Code, bool IsDamaged = false);

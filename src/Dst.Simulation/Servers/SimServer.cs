@@ -29,6 +29,7 @@ internal sealed class SimServer : Actor
     private HoldRecord _foundRecord;
     private HoldStory _foundStory = HoldStory.New;
     private int _changes;
+    private long _changedUs = -1;
 
     /// <summary>A machine whose server does not run.</summary>
     public SimServer(World world, int index)
@@ -96,17 +97,23 @@ internal sealed class SimServer : Actor
     /// <summary>Its server does not look at what an ATTACH remembers: only the client can tell.</summary>
     public bool IsCareless { get; private set; }
 
-    /// <summary>The export was changed at some time: clients may have refused it.</summary>
-    public bool HasChanged => _changes > 0;
+    /// <summary>When a process last ran that had another export; -1 for never.</summary>
+    public long ChangedUs => Live is { Change: not ExportChange.None } ? World.NowUs : _changedUs;
 
     /// <summary>Begin of its monotonic clock.</summary>
     public long ClockMs { get; }
 
     /// <summary>A peer broke the protocol.</summary>
-    public Action<string>? ProtocolCheck { get; set; }
+    public Action<string, bool>? ProtocolCheck { get; set; }
 
-    /// <summary>A client was granted the export.</summary>
-    public Action<SimServer, ulong>? Granted { get; set; }
+    /// <summary>When a bit of any of its connections turned round last; -1 for never.</summary>
+    public long FlippedUs { get; private set; } = -1;
+
+    /// <summary>When something last took unflushed writes, or may have; -1 for never.</summary>
+    public long LossUs { get; private set; } = -1;
+
+    /// <summary>The newest grant to a writer, and when it was given.</summary>
+    public (ulong Epoch, long Us) LastGrant { get; private set; }
 
     /// <summary>The process that runs, if one does.</summary>
     public new SimProcess? Process => _session?.Process;
@@ -124,7 +131,7 @@ internal sealed class SimServer : Actor
             return null;
         }
 
-        Link link = new(World, name);
+        Link link = new(World, name) { Flipped = () => FlippedUs = World.NowUs };
         Faults?.Add(link);
         live.Accept(link, name);
         return link;
@@ -132,6 +139,16 @@ internal sealed class SimServer : Actor
 
     /// <summary>Where links are noted for the faults of the network.</summary>
     public List<Link>? Faults { get; set; }
+
+    /// <summary>Unflushed writes are lost, or nobody can tell that they are not (S-20).</summary>
+    public void OnLoss() => LossUs = World.NowUs;
+
+    /// <summary>An epoch is granted; it follows what was lost before.</summary>
+    public void OnGrant(ulong epoch)
+    {
+        GrantedMost = ulong.Max(GrantedMost, epoch);
+        LastGrant = (epoch, World.NowUs);
+    }
 
     /// <summary>Starts the process.</summary>
     public void Boot() => Post(0, Start);
@@ -220,6 +237,7 @@ internal sealed class SimServer : Actor
         if (_session is { Process.Alive: true } session)
         {
             World.Note($"{Name} {(power ? "loses power" : "is killed")}");
+            _changedUs = ChangedUs;
             session.Kill(power);
             if (power)
             {
