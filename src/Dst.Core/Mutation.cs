@@ -205,6 +205,30 @@ internal enum Mutation
 
     /// <summary>A handshake may take for ever (S-32).</summary>
     HandshakeUnbounded,
+
+    /// <summary>A suspended node sends on.</summary>
+    SuspendIgnored,
+
+    /// <summary>A node that was resumed stays suspended.</summary>
+    ResumeIgnored,
+
+    /// <summary>fail-node ends nothing (S-13).</summary>
+    FailIgnored,
+
+    /// <summary>New budgets are not taken (S-15).</summary>
+    BudgetNotTaken,
+
+    /// <summary>clear-error accepts nothing (S-23).</summary>
+    ClearErrorIgnored,
+
+    /// <summary>An operator's release says that it is done, and does nothing (S-04).</summary>
+    ReleaseIgnored,
+
+    /// <summary>An operator's take-over is refused (S-04).</summary>
+    TakeOverRefused,
+
+    /// <summary>A successor says that writes are lost that the server has (S-23).</summary>
+    LossImagined,
 }
 
 /// <summary>Which variant runs. Set by simulator and tests alone, before a run; a property of the process.</summary>

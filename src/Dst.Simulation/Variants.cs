@@ -94,6 +94,14 @@ internal static class Variants
         [Mutation.ClientSilenceIgnored] = 50,
         [Mutation.BudgetOverdrawn] = 20,
         [Mutation.HandshakeUnbounded] = 50,
+        [Mutation.SuspendIgnored] = 50,
+        [Mutation.ResumeIgnored] = 50,
+        [Mutation.FailIgnored] = 50,
+        [Mutation.BudgetNotTaken] = 50,
+        [Mutation.ClearErrorIgnored] = 200,
+        [Mutation.ReleaseIgnored] = 50,
+        [Mutation.TakeOverRefused] = 50,
+        [Mutation.LossImagined] = 100,
     };
 
     /// <summary>Every variant.</summary>

@@ -309,9 +309,9 @@ public sealed partial class ExportSession
     /// <param name="nowMs">Monotonic time.</param>
     public void Release(long nowMs)
     {
-        if (_stopped)
+        if (_stopped || Mutations.Has(Mutation.ReleaseIgnored))
         {
-            Effects.Add(new SessionEffect(SessionEffectKind.Released));
+            Effects.Add(new SessionEffect(SessionEffectKind.Released, A: _stopped ? 0 : 1));
             return;
         }
 

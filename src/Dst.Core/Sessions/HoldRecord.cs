@@ -59,7 +59,7 @@ public struct HoldRecord : IEquatable<HoldRecord>
 
             if (isNewest || (takeOver && replaces == 0 && Used == 0))
             {
-                return takeOver ? RefusalCode.None : RefusalCode.Held;
+                return takeOver && !Mutations.Has(Mutation.TakeOverRefused) ? RefusalCode.None : RefusalCode.Held;
             }
 
             // Whoever names an epoch that is not the newest was fenced by somebody in between.

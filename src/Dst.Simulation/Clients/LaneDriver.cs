@@ -35,13 +35,20 @@ internal sealed class LaneDriver : Actor
         Arena = new byte[arenaBytes];
         Name = $"{node.Name} lane {number}";
         Budgets = new BudgetTruth(world, this, legs, in budget);
+        Orders = new OrderTruth(world, this, legs, in budget);
     }
 
     /// <summary>For people.</summary>
     public string Name { get; }
 
+    /// <summary>Since when its process runs again.</summary>
+    public long AwakeUs => Process!.PausedUntilUs;
+
     /// <summary>Whether its requests get their errors in time.</summary>
     public BudgetTruth Budgets { get; }
+
+    /// <summary>Whether it does what operators have ordered.</summary>
+    public OrderTruth Orders { get; }
 
     /// <summary>The border with RX.</summary>
     public ReplySlots Replies { get; }
@@ -77,6 +84,7 @@ internal sealed class LaneDriver : Actor
     {
         World.Coverage.Hit(Machine.ClientLane, (int)Lane.Stage, 16 + (int)request.Operation);
         Budgets.Begin(leg);
+        Orders.Begin(leg);
         Lane.Submit(leg, in request, buffer, _node.NowMs);
         Drain();
     }
@@ -106,6 +114,7 @@ internal sealed class LaneDriver : Actor
                 LaneOrder order = _orders.Dequeue();
                 World.Coverage.Hit(Machine.ClientLane, (int)Lane.Stage, (int)order.Kind);
                 Budgets.OnOrder(in order);
+                Orders.OnOrder(in order);
                 Lane.OnOrder(in order, _node.NowMs);
                 break;
             case TakeReplies:
@@ -154,6 +163,7 @@ internal sealed class LaneDriver : Actor
                 case LaneEffectKind.Complete:
                     World.Note($"{_node.Name} lane {_number} leg {effect.Leg} ends: {effect.Status}");
                     Budgets.End(effect.Leg, effect.Status);
+                    Orders.End(effect.Leg);
                     _node.Target.LegDone(_number, effect.Leg, _node.Index, effect.Status);
                     break;
                 case LaneEffectKind.Tell:
@@ -186,6 +196,7 @@ internal sealed class LaneDriver : Actor
         if (effect.Leg >= 0)
         {
             Budgets.Send(effect.Leg, effect.Header.Epoch);
+            Orders.Send(effect.Leg);
         }
 
         bool again = effect.Again && effect.Header.Operation != Operation.Read;

@@ -393,6 +393,11 @@ internal sealed class NodeDriver : Actor
     {
         Cover(32 + (int)order);
         Target.Host.OnOrder(order);
+        foreach (LaneDriver lane in Lanes)
+        {
+            lane.Orders.OnAsked(order, Target.Host.Budget);
+        }
+
         switch (order)
         {
             case NodeOrder.Suspend: Node.Suspend(); break;
@@ -426,6 +431,7 @@ internal sealed class NodeDriver : Actor
         foreach (LaneDriver lane in Lanes)
         {
             lane.Budgets.Look(sends ? Node.Epoch : 0, Process!.PausedUntilUs);
+            lane.Orders.Look(Process!.PausedUntilUs);
         }
 
         if (Node.Phase != ClientNodePhase.Closed)

@@ -99,24 +99,41 @@ public sealed partial class ClientNode
     public void Suspend()
     {
         IsSuspended = true;
-        OrderAll(new LaneOrder { Kind = LaneOrderKind.Hold });
+        if (!Mutations.Has(Mutation.SuspendIgnored))
+        {
+            OrderAll(new LaneOrder { Kind = LaneOrderKind.Hold });
+        }
     }
 
     /// <summary>Requests flow again; budgets count from now on.</summary>
     public void Resume()
     {
         IsSuspended = false;
-        OrderAll(new LaneOrder { Kind = LaneOrderKind.Unhold });
+        if (!Mutations.Has(Mutation.ResumeIgnored))
+        {
+            OrderAll(new LaneOrder { Kind = LaneOrderKind.Unhold });
+        }
     }
 
     /// <summary>Ends everything that waits with an error, now; what is in flight ends the epoch first (S-13).</summary>
     /// <param name="status">The error.</param>
-    public void FailPending(DstStatus status) => OrderAll(new LaneOrder { Kind = LaneOrderKind.Fail, Status = status });
+    public void FailPending(DstStatus status)
+    {
+        if (!Mutations.Has(Mutation.FailIgnored))
+        {
+            OrderAll(new LaneOrder { Kind = LaneOrderKind.Fail, Status = status });
+        }
+    }
 
     /// <summary>Sets new budgets (S-15).</summary>
     /// <param name="budget">For all lanes.</param>
-    public void SetBudget(in RequestBudget budget) =>
-        OrderAll(new LaneOrder { Kind = LaneOrderKind.Budget, Budget = budget });
+    public void SetBudget(in RequestBudget budget)
+    {
+        if (!Mutations.Has(Mutation.BudgetNotTaken))
+        {
+            OrderAll(new LaneOrder { Kind = LaneOrderKind.Budget, Budget = budget });
+        }
+    }
 
     /// <summary>
     /// An operator accepts the loss of unflushed changes: the log is emptied, and after one good flush of the server
@@ -127,7 +144,7 @@ public sealed partial class ClientNode
     {
         if (LostUnflushedWrites && Phase is not (ClientNodePhase.Failed or ClientNodePhase.Closed))
         {
-            _clearWanted = true;
+            _clearWanted = !Mutations.Has(Mutation.ClearErrorIgnored);
             if (_lanesUp && Phase != ClientNodePhase.Ending)
             {
                 End(EpochEnd.Operator, AfterEnd.TryAgain, nowMs);
@@ -236,7 +253,8 @@ public sealed partial class ClientNode
         }
 
         bool mayLose = _noted.IsKnown && _noted.Cache == CacheMode.WriteBack && !_noted.Lost;
-        bool changed = _noted.BootId != Export.BootId || _noted.Generation != Export.WriteErrorGeneration;
+        bool changed = _noted.BootId != Export.BootId || _noted.Generation != Export.WriteErrorGeneration
+            || Mutations.Has(Mutation.LossImagined);
         if (mayLose && changed)
         {
             LostUnflushedWrites = true;
