@@ -1,6 +1,5 @@
 using Dst.Core.Requests;
 using Dst.Core.Sessions.Client;
-using Dst.Simulation.Clients;
 using Dst.Simulation.Engine;
 using Dst.Simulation.Network;
 using Dst.Simulation.Plans;
@@ -36,11 +35,6 @@ internal static partial class Scenarios
             TwoConnections,
             StaleJoin),
         new(
-            "retries-with-other-slots",
-            "each epoch grants other credits, so a request takes new ids: it ends all the same when it may (S-15)",
-            FewCredits,
-            RetriesWithOtherSlots),
-        new(
             "read-over-a-loss",
             "a read waits while the disk behind an export loses what was written before: it is no old data (S-23)",
             FastDisk,
@@ -63,48 +57,6 @@ internal static partial class Scenarios
             bed.Server.CutBehind();
             bed.Do(Operation.Read, 8, 8);
         }
-    }
-
-    /// <summary>Whether the reader is there changes what the writer gets.</summary>
-    private static Plan FewCredits()
-    {
-        Plan plan = WithReader();
-        plan.CreditBytes = 128 * 1024;
-        plan.Budget = new RequestBudget(0, 1, 0, EndsWithError: true);
-        return plan;
-    }
-
-    private static void RetriesWithOtherSlots(Bed bed)
-    {
-        const int Epochs = 4;
-        Host reader = bed.Run.Hosts[2];
-        bed.Until("the reader serves", () => reader.Target!.Nodes[0].Node.Phase == ClientNodePhase.Live);
-        for (int i = 0; i < Epochs && (i == 0 || bed.Device.InFlight > 0); i++)
-        {
-            Link link = bed.Run.Links.Last(each => each.Name.StartsWith(bed.Client.Name, StringComparison.Ordinal));
-            link.Down.StalledUntilUs = bed.Run.World.NowUs + 60_000_000;
-            if (i == 0)
-            {
-                bed.Submit(Operation.Read, 8, 8);
-                bed.For(100);
-            }
-
-            if (reader.Kernel is null)
-            {
-                reader.AddDevice();
-            }
-            else
-            {
-                reader.DropDevice();
-            }
-
-            bed.For(2_000);
-            link.Reset();
-            bed.Until("the epoch ends", () => bed.Node.Phase != ClientNodePhase.Live);
-            bed.Until("the node lives", () => bed.Node.Phase == ClientNodePhase.Live);
-        }
-
-        World.Check(bed.Device.LastStatus == DstStatus.LinkLost, $"the read ends with {bed.Device.LastStatus}");
     }
 
     private static void ExportReplaced(Bed bed)

@@ -209,6 +209,7 @@ internal static partial class Scenarios
             () => WriteThrough().With(Fault.BitFlip, 1_000),
             DamagedGrant),
         .. AttachStories,
+        .. BudgetStories,
     ];
 
     /// <summary>A scenario by its name.</summary>
