@@ -56,17 +56,11 @@ internal sealed class Kernel : Actor
     /// <summary>Requests that were not answered.</summary>
     public int InFlight { get; private set; }
 
-    /// <summary>Requests answered.</summary>
-    public long Done { get; private set; }
-
     /// <summary>New requests come.</summary>
     public bool IsBusy { get; set; }
 
     /// <summary>How the last request ended.</summary>
     public DstStatus LastStatus { get; private set; }
-
-    /// <summary>First value that the last read returned.</summary>
-    public ulong LastValue { get; private set; }
 
     private int TotalBlocks => _plan.NodeBlocks * _host.Servers.Length;
 
@@ -151,7 +145,6 @@ internal sealed class Kernel : Actor
         World.Mark(((ulong)status << 32) + (ulong)number);
         tag.InUse = false;
         InFlight--;
-        Done++;
         LastStatus = status;
         bool isRefusal = _host.IsReader && tag.Request.IsChange && status == DstStatus.ReadOnly;
         if (!isRefusal)
@@ -405,7 +398,6 @@ internal sealed class Kernel : Actor
                 Memory.AsSpan((int)buffer + (i * Plan.BlockBytes), Plan.BlockBytes));
             ulong value = words[0];
             World.Check(!words.ContainsAnyExcept(value), $"block {first + i}: a read returned a mix of two blocks");
-            LastValue = i == 0 ? value : LastValue;
             node.Disk.History.CheckRead(at, value, tag.Begun, _host.IsReader);
         }
     }

@@ -42,9 +42,6 @@ internal sealed class Chance
     /// <summary>0 to <paramref name="limit"/> - 1.</summary>
     public int Below(int limit) => (int)(((Next() >> 32) * (ulong)limit) >> 32);
 
-    /// <summary>Both ends included.</summary>
-    public long Between(long low, long high) => low + (long)(Next() % (ulong)(high - low + 1));
-
     /// <summary>True once in a million draws times <paramref name="perMillion"/>.</summary>
     public bool PerMillion(int perMillion) => perMillion > 0 && Below(1_000_000) < perMillion;
 

@@ -15,9 +15,6 @@ internal struct SimEvent
     /// <summary>What; each actor numbers its own.</summary>
     public int Kind;
 
-    /// <summary>Life of the actor's process when it was posted; of another life it is dropped.</summary>
-    public int Life;
-
     /// <summary>First detail.</summary>
     public long A;
 
@@ -32,9 +29,6 @@ internal sealed class EventQueue
 
     /// <summary>Events that wait.</summary>
     public int Count { get; private set; }
-
-    /// <summary>Time of the next event.</summary>
-    public long NextUs => _heap[0].AtUs;
 
     /// <summary>Adds an event.</summary>
     public void Add(in SimEvent item)

@@ -88,8 +88,8 @@ internal sealed class World : IStepClock
     public long HopUs()
     {
         long us = _order.Below(16);
-        long slow = Plan.MeanMs[(int)Fault.SlowHop];
-        if (HasFaults && slow > 0 && _order.OneIn(slow < 1_000 ? 8 : 64))
+        long slowMs = Plan.MeanMs[(int)Fault.SlowHop];
+        if (HasFaults && slowMs > 0 && _order.OneIn((int)long.Clamp(slowMs / 125, 8, 1_024)))
         {
             us += _order.Below(_order.OneIn(8) ? 400_000 : 4_000);
         }
@@ -152,7 +152,8 @@ internal sealed class World : IStepClock
     /// </summary>
     public void Preempt(Actor stopped)
     {
-        if (_nested > 0 || !HasFaults || !Plan.Has(Fault.Preempt) || !_effects.OneIn(16))
+        long meanMs = Plan.MeanMs[(int)Fault.Preempt];
+        if (_nested > 0 || !HasFaults || meanMs == 0 || !_effects.OneIn((int)long.Clamp(meanMs / 500, 2, 256)))
         {
             return;
         }

@@ -53,8 +53,10 @@ internal sealed class FaultInjector : Actor
 
     private void Again(int kind)
     {
+        // These strike where their place in the code is met.
+        bool comesByItself = (Fault)kind is not (Fault.CrashAtEffect or Fault.Preempt or Fault.SlowHop);
         long mean = World.Plan.MeanMs[kind];
-        if (mean > 0)
+        if (mean > 0 && comesByItself)
         {
             Post(1 + _chances[kind].Wait(mean * 1000), kind);
         }

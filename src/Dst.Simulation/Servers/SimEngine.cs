@@ -47,9 +47,6 @@ internal sealed class SimEngine : Actor, IDiskOwner
     /// <inheritdoc/>
     public SimProcess Owner { get; }
 
-    /// <summary>Its connections.</summary>
-    public int PeerCount => _peers.Count;
-
     /// <summary>An order of the session thread.</summary>
     public void Order(EngineOrderKind kind, Peer peer, RefusalCode code = RefusalCode.None)
     {
