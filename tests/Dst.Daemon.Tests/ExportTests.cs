@@ -289,9 +289,9 @@ public sealed class ExportTests
         return record!;
     }
 
-    private static Task<ExportStatus> AddAsync(TestBed bed, string name) => AddAsync(bed, Request(name));
+    internal static Task<ExportStatus> AddAsync(TestBed bed, string name) => AddAsync(bed, Request(name));
 
-    private static async Task<ExportStatus> AddAsync(TestBed bed, ExportRequest request)
+    internal static async Task<ExportStatus> AddAsync(TestBed bed, ExportRequest request)
     {
         using HttpResponseMessage response = await PostAsync(bed, request);
         return await TestBed.ReadAsync(response, HttpStatusCode.Created, ControlJson.Default.ExportStatus);

@@ -43,6 +43,15 @@ public sealed class HelperVerbsTests : IDisposable
         Assert.Equal(bytes[..NodeMarks.RecordBytes], File.ReadAllBytes(Marks)[..NodeMarks.RecordBytes]);
     }
 
+    [Fact]
+    public void Marks_of_a_device_that_is_served_are_left_to_its_target()
+    {
+        using NodeMarks marks = NodeMarks.Create(Marks);
+        marks.Poison(5, Errno.EIO);
+        Assert.Equal(5, HelperVerbs.Run(["clear-error", Marks]));
+        Assert.Equal([5], Poisoned());
+    }
+
     [Theory]
     [InlineData(2, "64")]
     [InlineData(2, "-1")]

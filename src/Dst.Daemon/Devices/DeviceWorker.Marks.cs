@@ -45,6 +45,7 @@ internal sealed partial class DeviceWorker
                 + "and this dstd cannot speak to it");
         }
 
+        _served.RefuseIfServed();
         string path = _services.Options.State.DeviceMarks(Name);
         HelperResult result = await _services.Helpers.ClearErrorAsync(path, nodeIndex);
         if (result.ExitCode != HelperResult.Done)

@@ -109,6 +109,7 @@ internal sealed partial class DeviceWorker
 
         List<string> notes = [];
         await StopStrangerAsync(force, notes);
+        _served.RefuseIfServed();
         ControlError? left = await _services.Leftovers.ClearAsync(
             Name, View.UblkId, ended: true, _services.Timing.Release, Lifetime);
         if (left is { Code: not ControlErrorCode.Busy })

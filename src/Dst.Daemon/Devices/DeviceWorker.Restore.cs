@@ -18,6 +18,11 @@ internal sealed partial class DeviceWorker
             return found;
         }
 
+        if (_served.Problem() is { } served)
+        {
+            return new(served);
+        }
+
         DeviceRecord? record = View.Record;
         if (record is null && stored.Problem is { } problem)
         {

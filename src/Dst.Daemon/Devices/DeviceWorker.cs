@@ -14,6 +14,7 @@ internal sealed partial class DeviceWorker : ObjectWorker<DeviceView, DeviceReco
     private readonly DeviceServices _services;
     private readonly Func<DeviceWorker, int, ControlError?> _claimId;
     private readonly QueueAttributes _attributes;
+    private readonly ServedVolume _served;
 
     /// <summary>Makes a worker that does nothing yet.</summary>
     /// <param name="services">What it works with.</param>
@@ -33,12 +34,17 @@ internal sealed partial class DeviceWorker : ObjectWorker<DeviceView, DeviceReco
     {
         _services = services;
         _claimId = claimId;
+        _served = new ServedVolume(NameSpace.Device, name, services.Options.State.DeviceMarks(name));
         _attributes = new QueueAttributes(services.Helpers, services.Options);
     }
 
     /// <summary>Begins the creation.</summary>
-    public void Create(DeviceRecord record, CreationWishes wishes) =>
+    /// <exception cref="ControlException">A process that no record tells of serves a device of that name.</exception>
+    public void Create(DeviceRecord record, CreationWishes wishes)
+    {
+        _served.RefuseIfServed();
         Create(record, cancel => CreateAsync(record, wishes, cancel));
+    }
 
     /// <summary>The write cache mode of the kernel device; waits a moment at most.</summary>
     public Task<string?> WriteCacheAsync() =>
@@ -163,6 +169,12 @@ internal sealed partial class DeviceWorker : ObjectWorker<DeviceView, DeviceReco
         _services.Store.Remove(Name);
         try
         {
+            if (_served.Problem() is { } problem)
+            {
+                _services.Log.DeviceWarning(Name, $"its error marks stay: {problem}");
+                return;
+            }
+
             File.Delete(_services.Options.State.DeviceMarks(Name));
             for (int i = 0; i < (View.Record?.Request.Nodes.Count ?? 0); i++)
             {

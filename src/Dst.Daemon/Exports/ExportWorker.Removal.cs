@@ -86,6 +86,7 @@ internal sealed partial class ExportWorker
             notes.Add($"server (pid {session.Process.Pid}) still served it");
         }
 
+        _served.RefuseIfServed();
         Forget();
         return new RemovalReport(notes);
     }

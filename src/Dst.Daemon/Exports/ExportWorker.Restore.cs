@@ -25,6 +25,11 @@ internal sealed partial class ExportWorker
             return Adopt(session, served);
         }
 
+        if (_served.Problem() is { } unreachable)
+        {
+            return new(unreachable);
+        }
+
         ExportRecord? record = View.Record;
         if (record is null && stored.Problem is { } problem)
         {

@@ -13,6 +13,7 @@ namespace Dst.Daemon.Exports;
 internal sealed partial class ExportWorker : ObjectWorker<ExportView, ExportRecord, ServerSession>
 {
     private readonly ExportServices _services;
+    private readonly ServedVolume _served;
 
     /// <summary>Makes a worker that does nothing yet.</summary>
     /// <param name="services">What it works with.</param>
@@ -22,11 +23,19 @@ internal sealed partial class ExportWorker : ObjectWorker<ExportView, ExportReco
     /// <param name="lifetime">Ends with the daemon.</param>
     public ExportWorker(
         ExportServices services, string name, ExportView view, Action<string> onGone, CancellationToken lifetime)
-        : base(NameSpace.Export, name, view, services.Store, services.Timing, onGone, lifetime) =>
+        : base(NameSpace.Export, name, view, services.Store, services.Timing, onGone, lifetime)
+    {
         _services = services;
+        _served = new ServedVolume(NameSpace.Export, name, services.Options.State.ExportMarks(name));
+    }
 
     /// <summary>Begins the creation.</summary>
-    public void Create(ExportRecord record) => Create(record, cancel => CreateAsync(record, cancel));
+    /// <exception cref="ControlException">A process that no record tells of serves an export of that name.</exception>
+    public void Create(ExportRecord record)
+    {
+        _served.RefuseIfServed();
+        Create(record, cancel => CreateAsync(record, cancel));
+    }
 
     /// <summary>Shows an event of the server. Never waits.</summary>
     public void OnEvent(ServerReply reply) => Show(view => view.IsLive ? view : view with
@@ -231,6 +240,12 @@ internal sealed partial class ExportWorker : ObjectWorker<ExportView, ExportReco
         StateDirectory state = _services.Options.State;
         try
         {
+            if (_served.Problem() is { } problem)
+            {
+                _services.Log.ExportWarning(Name, $"its error marks stay: {problem}");
+                return;
+            }
+
             File.Delete(state.ExportMarks(Name));
             File.Delete(state.ExportHold(Name));
             for (int i = 0; i < VolumeLimits.NodesMax; i++)

@@ -14,6 +14,7 @@ internal static class Native
     internal const int OpenCreate = 0x40;
     internal const int OpenDirectory = 0x10000;
     internal const int OpenCloseOnExec = 0x80000;
+    internal const int LockShared = 1;
     internal const int LockExclusive = 2;
     internal const int LockNonBlocking = 4;
     internal const short PollIn = 1;

@@ -71,6 +71,9 @@ public sealed class Backing : IDisposable
     /// <summary>This opening made the file; see <see cref="UndoCreation"/>.</summary>
     public required bool Created { get; init; }
 
+    /// <summary>The folder of a file that this opening made; else -1.</summary>
+    internal int FolderFd { get; init; } = -1;
+
     /// <summary>Closes the descriptor, and with it ends the lock once no request is left.</summary>
     public void Dispose()
     {
@@ -78,6 +81,10 @@ public sealed class Backing : IDisposable
         {
             _isClosed = true;
             Libc.Close(Fd);
+            if (FolderFd >= 0)
+            {
+                Libc.Close(FolderFd);
+            }
         }
     }
 
@@ -87,15 +94,9 @@ public sealed class Backing : IDisposable
     /// </summary>
     public void UndoCreation()
     {
-        if (!Created || _isClosed
-            || Native.Stat(Fd, out FileFacts mine) != 0
-            || Native.StatPath(Path, follow: false, out FileFacts named) != 0
-            || !mine.IsSameFile(named))
+        if (Created && !_isClosed)
         {
-            return;
+            FileCreation.TakeBack(FolderFd, System.IO.Path.GetFileName(Path), Fd);
         }
-
-        Libc.Unlinkat(LinuxAbi.AT_FDCWD, Path);
-        FileCreation.SyncFolder(Path);
     }
 }

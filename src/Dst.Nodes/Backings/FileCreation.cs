@@ -28,20 +28,22 @@ internal sealed class FileCreation(FileNodeSpec spec, BackingRequest request, Ho
     /// <summary>False takes the way of file systems that cannot make a file without a name; for tests.</summary>
     public bool MayBeNameless { get; init; } = true;
 
-    /// <summary>Makes the names in a file's folder durable.</summary>
-    /// <returns>0, or -errno.</returns>
-    public static int SyncFolder(string path)
+    /// <summary>
+    /// Removes a file's name from its folder, durably, if it is still that file's: by the folder itself, whose path may
+    /// lead elsewhere since mounts were detached.
+    /// </summary>
+    /// <param name="folder">Descriptor of the folder.</param>
+    /// <param name="name">The name in it.</param>
+    /// <param name="fd">The file.</param>
+    public static void TakeBack(int folder, string name, int fd)
     {
-        int folder = Libc.Open(
-            Path.GetDirectoryName(path) ?? "/", LinuxAbi.O_RDONLY | LinuxAbi.O_DIRECTORY | LinuxAbi.O_CLOEXEC);
-        if (folder < 0)
+        if (Native.Stat(fd, out FileFacts mine) == 0
+            && Native.StatAt(folder, name, out FileFacts named) == 0
+            && mine.IsSameFile(named))
         {
-            return folder;
+            Libc.Unlinkat(folder, name);
+            Libc.Fsync(folder);
         }
-
-        int result = Libc.Fsync(folder);
-        Libc.Close(folder);
-        return result;
     }
 
     /// <summary>Makes the file.</summary>
@@ -87,7 +89,8 @@ internal sealed class FileCreation(FileNodeSpec spec, BackingRequest request, Ho
                 CloseAll(fd);
             }
 
-            CloseAll(first, folder);
+            // A file that was made keeps its folder: it may have to be taken back.
+            CloseAll(first, isDone ? -1 : folder);
         }
     }
 
@@ -172,6 +175,7 @@ internal sealed class FileCreation(FileNodeSpec spec, BackingRequest request, Ho
             Identity = FileIdentity.Of(fd, facts),
             Path = _path,
             Created = true,
+            FolderFd = folder,
         };
     }
 

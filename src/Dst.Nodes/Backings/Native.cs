@@ -76,6 +76,15 @@ internal static class Native
         return result;
     }
 
+    /// <summary>Facts of what has a name in an open folder, a link not followed.</summary>
+    public static int StatAt(int folder, string name, out FileFacts facts)
+    {
+        int flags = LinuxAbi.AT_NO_AUTOMOUNT | LinuxAbi.AT_SYMLINK_NOFOLLOW;
+        int result = Libc.Statx(folder, [.. Encoding.UTF8.GetBytes(name), 0], flags, StatMask, out Statx raw);
+        facts = ToFacts(raw);
+        return result;
+    }
+
     /// <summary>
     /// Sets, looks at or removes the lock of a whole file, held by the descriptor's open file description.
     /// </summary>

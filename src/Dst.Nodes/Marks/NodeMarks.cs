@@ -19,7 +19,12 @@ public readonly record struct NodeMark(bool IsPoisoned, int Errno, long UnixTime
 
 /// <summary>The marks file of a device cannot be used; the message is one line for people.</summary>
 /// <param name="message">One line for people.</param>
-public sealed class NodeMarksException(string message) : Exception(message);
+/// <param name="isOwned">Another process has them.</param>
+public sealed class NodeMarksException(string message, bool isOwned = false) : Exception(message)
+{
+    /// <summary>Another process has them.</summary>
+    public bool IsOwned { get; } = isOwned;
+}
 
 /// <summary>
 /// The error marks of a device's nodes (C-16): a failed flush is on the disk before its answer leaves, and outlives
@@ -44,38 +49,63 @@ public sealed unsafe class NodeMarks : IDisposable
 
     private readonly NodeMark[] _marks = new NodeMark[MaxNodes];
     private readonly byte* _record = (byte*)NativeMemory.AlignedAlloc(RecordBytes, RecordBytes);
+    private readonly int _folderFd;
+    private readonly string _path;
     private int _fd;
 
-    private NodeMarks(int fd) => _fd = fd;
+    private NodeMarks(int fd, string path, int folderFd = -1)
+    {
+        _fd = fd;
+        _path = path;
+        _folderFd = folderFd;
+    }
 
     /// <summary>The mark of a node as last read or written; after a write that failed, the worse of both.</summary>
     /// <param name="index">0 to 63.</param>
     public NodeMark this[int index] => _marks[index];
 
-    /// <summary>Makes a file of clean marks, durably; what was there under this name is replaced in one step.</summary>
+    /// <summary>
+    /// Makes a file of clean marks, durably, and owns it; what was there under this name is replaced in one step.
+    /// </summary>
     /// <param name="path">Where.</param>
-    /// <exception cref="NodeMarksException">It cannot be made; nothing has changed.</exception>
+    /// <exception cref="NodeMarksException">It cannot be made, or somebody owns it; nothing has changed.</exception>
     public static NodeMarks Create(string path)
     {
-        string temporary = path + ".new";
-        int fd = Libc.Open(
+        if (IsOwned(path))
+        {
+            throw Owned(path);
+        }
+
+        int folder = Libc.Open(
+            Path.GetDirectoryName(path) ?? "/", LinuxAbi.O_RDONLY | LinuxAbi.O_DIRECTORY | LinuxAbi.O_CLOEXEC);
+        if (folder < 0)
+        {
+            throw Cannot("create", path, folder);
+        }
+
+        string name = Path.GetFileName(path);
+        string temporary = name + ".new";
+        int fd = Libc.Openat(
+            folder,
             temporary,
             LinuxAbi.O_RDWR | LinuxAbi.O_CREAT | LinuxAbi.O_TRUNC | LinuxAbi.O_NOFOLLOW | LinuxAbi.O_CLOEXEC,
             Mode);
         if (fd < 0)
         {
+            Libc.Close(folder);
             throw Cannot("create", path, fd);
         }
 
-        NodeMarks marks = new(fd);
-        int error = marks.WriteAllClean();
-        error = error < 0 ? error : Libc.Renameat(LinuxAbi.AT_FDCWD, temporary, LinuxAbi.AT_FDCWD, path);
+        NodeMarks marks = new(fd, path, folder);
+        int error = Libc.Flock(fd, LinuxAbi.LOCK_EX | LinuxAbi.LOCK_NB);
+        error = error < 0 ? error : marks.WriteAllClean();
+        error = error < 0 ? error : Libc.Renameat(folder, temporary, folder, name);
         if (error < 0)
         {
-            Libc.Unlinkat(LinuxAbi.AT_FDCWD, temporary);
+            Libc.Unlinkat(folder, temporary);
         }
 
-        error = error < 0 ? error : FileCreation.SyncFolder(path);
+        error = error < 0 ? error : Libc.Fsync(folder);
         if (error < 0)
         {
             marks.Dispose();
@@ -83,6 +113,34 @@ public sealed unsafe class NodeMarks : IDisposable
         }
 
         return marks;
+    }
+
+    /// <summary>
+    /// Whether a process has these marks for its own, and so serves their volume, though nobody may be able to reach
+    /// it. The kernel ends that with the process, however it ends.
+    /// </summary>
+    /// <param name="path">Where; nobody owns what is not there.</param>
+    /// <exception cref="NodeMarksException">It cannot be told.</exception>
+    public static bool IsOwned(string path)
+    {
+        int fd = Libc.Open(path, LinuxAbi.O_RDONLY | LinuxAbi.O_NOFOLLOW | LinuxAbi.O_NONBLOCK | LinuxAbi.O_CLOEXEC);
+        if (fd == -Errno.ENOENT)
+        {
+            return false;
+        }
+
+        int error = fd < 0 ? fd : Libc.Flock(fd, LinuxAbi.LOCK_SH | LinuxAbi.LOCK_NB);
+        if (fd >= 0)
+        {
+            Libc.Close(fd);
+        }
+
+        return error switch
+        {
+            >= 0 => false,
+            -Errno.EAGAIN => true,
+            _ => throw Cannot("look at", path, error),
+        };
     }
 
     /// <summary>Opens the file of an existing device. Records that are damaged or cut off count as poisoned.</summary>
@@ -98,7 +156,7 @@ public sealed unsafe class NodeMarks : IDisposable
             throw Cannot("open", path, fd);
         }
 
-        NodeMarks marks = new(fd);
+        NodeMarks marks = new(fd, path);
         try
         {
             for (int index = 0; index < MaxNodes; index++)
@@ -112,6 +170,55 @@ public sealed unsafe class NodeMarks : IDisposable
         {
             marks.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>The marks of a volume that this process is to serve, its own from here on.</summary>
+    /// <param name="path">Where.</param>
+    /// <param name="isNew">The volume is being made: its marks are clean, and replace what was there.</param>
+    /// <exception cref="NodeMarksException">They cannot be had, or another process serves the volume.</exception>
+    public static NodeMarks OfVolume(string path, bool isNew)
+    {
+        if (isNew)
+        {
+            return Create(path);
+        }
+
+        NodeMarks marks = Open(path);
+        try
+        {
+            marks.Own();
+            return marks;
+        }
+        catch
+        {
+            marks.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// Takes the marks for this process alone, for as long as they are open: who serves a volume, or changes its marks,
+    /// does so first.
+    /// </summary>
+    /// <exception cref="NodeMarksException">Another process has them.</exception>
+    public void Own()
+    {
+        int error = Libc.Flock(_fd, LinuxAbi.LOCK_EX | LinuxAbi.LOCK_NB);
+        if (error < 0)
+        {
+            throw error == -Errno.EAGAIN ? Owned(_path) : Cannot("lock", _path, error);
+        }
+    }
+
+    /// <summary>
+    /// Removes the file that <see cref="Create"/> made, wherever its path leads now; nothing that has taken its name.
+    /// </summary>
+    public void Remove()
+    {
+        if (_folderFd >= 0)
+        {
+            FileCreation.TakeBack(_folderFd, Path.GetFileName(_path), _fd);
         }
     }
 
@@ -154,6 +261,11 @@ public sealed unsafe class NodeMarks : IDisposable
         if (_fd >= 0)
         {
             Libc.Close(_fd);
+            if (_folderFd >= 0)
+            {
+                Libc.Close(_folderFd);
+            }
+
             _fd = -1;
             NativeMemory.AlignedFree(_record);
         }
@@ -163,6 +275,11 @@ public sealed unsafe class NodeMarks : IDisposable
 
     private static NodeMarksException Cannot(string what, string path, int error) =>
         new($"cannot {what} the error marks {path}: {Errno.Describe(error)}; check the state directory");
+
+    private static NodeMarksException Owned(string path) => new(
+        $"the error marks {path} belong to a process that serves this volume; end that process first "
+        + $"(see 'fuser {path}')",
+        isOwned: true);
 
     /// <summary>CRC-32C.</summary>
     private static uint Checksum(ReadOnlySpan<byte> data)

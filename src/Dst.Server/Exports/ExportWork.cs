@@ -23,6 +23,7 @@ internal sealed class ExportWork
     private readonly CancellationTokenSource _givenUp = new();
     private NetworkOpening? _network;
     private NodeMarks? _marks;
+    private bool _hadMarks;
 
     /// <summary>Makes an export that has nothing open.</summary>
     /// <param name="record">What it is to be; with a layout inside, what it was.</param>
@@ -71,6 +72,9 @@ internal sealed class ExportWork
         {
             ExportRequest request = Record.Request;
             using var cancel = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _givenUp.Token);
+            // Before any node: whoever else serves this volume would be waited for without end.
+            _marks = OpenMarks();
+            _hadMarks = true;
             _nodes.Open(
                 request.Nodes, request.ReadOnly, _isNew ? null : Record.Layout!.Nodes, null, events, cancel.Token);
             Nodes = _nodes.Nodes;
@@ -80,10 +84,8 @@ internal sealed class ExportWork
             {
                 // What an export of this name has left that was removed while nobody could clear up.
                 holds.Delete(Name);
-                File.Delete(_state.ExportMarks(Name));
             }
 
-            _marks = OpenMarks();
             State = ExportWorkState.Open;
             return Layout;
         }
@@ -158,7 +160,7 @@ internal sealed class ExportWork
         if (_isNew)
         {
             ExportNodes.Forget(Record, _state);
-            if (Layout is not null)
+            if (_hadMarks)
             {
                 File.Delete(_state.ExportMarks(Name));
             }
@@ -213,12 +215,12 @@ internal sealed class ExportWork
     {
         try
         {
-            string path = _state.ExportMarks(Name);
-            return _isNew ? NodeMarks.Create(path) : NodeMarks.Open(path);
+            return NodeMarks.OfVolume(_state.ExportMarks(Name), _isNew);
         }
         catch (NodeMarksException e)
         {
-            throw new ControlException(ControlErrorCode.Failure, e.Message);
+            throw new ControlException(
+                e.IsOwned ? ControlErrorCode.Busy : ControlErrorCode.Failure, $"export {Name}: {e.Message}");
         }
     }
 

@@ -49,7 +49,7 @@ internal sealed class TargetDevice
     private StatusPublisher? _publisher;
     private int _queueCount;
     private bool _isNew;
-    private string _marksPath = string.Empty;
+    private NodeMarks? _marks;
     private volatile bool _stopping;
 
     public TargetDevice(RunDirectory run, string name, ProcessLog log)
@@ -102,6 +102,8 @@ internal sealed class TargetDevice
             _kernel = new KernelDevice();
             _isNew = record.Geometry is null;
             _stateDirectory = stateDirectory;
+            // Before any node: whoever else serves this volume would be waited for without end.
+            OpenMarks(stateDirectory);
             _network = NetworkNodes.Opening(
                 _run, new StateDirectory(stateDirectory), record, _queueCount, wishes, _log);
             _nodes.Open(
@@ -113,7 +115,6 @@ internal sealed class TargetDevice
                 cancellation);
             DeviceGeometry geometry = record.Geometry ?? DeviceGeometryRules.Derive(record.Request, _nodes.Nodes);
             DeviceGeometryRules.Check(geometry, _nodes.Nodes);
-            OpenMarks(stateDirectory);
             Geometry = geometry with { UblkId = _kernel.Make(geometry, _queueCount) };
             State = "open";
             return Geometry;
@@ -253,6 +254,7 @@ internal sealed class TargetDevice
         _queues?.Join(_log);
         _keeper?.Dispose();
         _keeper = null;
+        _marks = null;
         _queues?.Dispose();
         _queues = null;
         try
@@ -290,10 +292,7 @@ internal sealed class TargetDevice
         if (_isNew)
         {
             _nodes.RemoveCreated();
-            if (_marksPath.Length > 0)
-            {
-                File.Delete(_marksPath);
-            }
+            _marks?.Remove();
         }
     }
 
@@ -361,12 +360,13 @@ internal sealed class TargetDevice
     {
         try
         {
-            _marksPath = new StateDirectory(stateDirectory).DeviceMarks(_name);
-            _keeper = new MarkKeeper(_isNew ? NodeMarks.Create(_marksPath) : NodeMarks.Open(_marksPath), _log.Write);
+            _marks = NodeMarks.OfVolume(new StateDirectory(stateDirectory).DeviceMarks(_name), _isNew);
+            _keeper = new MarkKeeper(_marks, _log.Write);
         }
         catch (NodeMarksException e)
         {
-            throw new ControlException(ControlErrorCode.Failure, e.Message);
+            throw new ControlException(
+                e.IsOwned ? ControlErrorCode.Busy : ControlErrorCode.Failure, $"device {_name}: {e.Message}");
         }
     }
 

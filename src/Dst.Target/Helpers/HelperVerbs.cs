@@ -150,6 +150,7 @@ internal static class HelperVerbs
         try
         {
             using NodeMarks marks = NodeMarks.Open(path);
+            marks.Own();
             for (int i = nodeIndex ?? 0; i <= (nodeIndex ?? NodeMarks.MaxNodes - 1); i++)
             {
                 if (marks[i].IsPoisoned && marks.Clear(i) is < 0 and int error)
@@ -162,7 +163,7 @@ internal static class HelperVerbs
         }
         catch (NodeMarksException e)
         {
-            return Complain(Failed, e.Message);
+            return Complain(e.IsOwned ? Busy : Failed, e.Message);
         }
     }
 

@@ -166,4 +166,17 @@ public class FileCreationTests
             Assert.Equal(["new.img"], folder.Names);
         }
     }
+
+    [Fact]
+    public void AFileThatWasMadeIsTakenBackWhereverItsPathLeadsNow()
+    {
+        using TemporaryFolder folder = new();
+        Directory.CreateDirectory(folder.File("disks"));
+        FileNodeSpec spec = new(folder.File("disks/new.img"), MiB, 0, true, true);
+        using Backing mine = BackingOpener.OpenFile(spec, default);
+        Directory.Move(folder.File("disks"), folder.File("moved"));
+        Directory.CreateDirectory(folder.File("disks"));
+        mine.UndoCreation();
+        Assert.Empty(Directory.GetFiles(folder.File("moved")));
+    }
 }

@@ -141,6 +141,56 @@ public class NodeMarksTests
     }
 
     [Fact]
+    public void MarksHaveOneOwner()
+    {
+        using TemporaryFolder folder = new();
+        string path = folder.File("vol.marks");
+        Assert.False(NodeMarks.IsOwned(path));
+        using (NodeMarks first = NodeMarks.Create(path))
+        {
+            Assert.True(NodeMarks.IsOwned(path));
+            using NodeMarks second = NodeMarks.Open(path);
+            Assert.Contains(path, Assert.Throws<NodeMarksException>(second.Own).Message, StringComparison.Ordinal);
+            Assert.Throws<NodeMarksException>(() => NodeMarks.Create(path));
+            first.Poison(3, Errno.EIO);
+        }
+
+        // Whoever lets them go leaves them to the next; looking takes nothing.
+        Assert.False(NodeMarks.IsOwned(path));
+        using NodeMarks next = NodeMarks.Open(path);
+        Assert.True(next[3].IsPoisoned);
+        next.Own();
+        Assert.True(NodeMarks.IsOwned(path));
+        Assert.Equal(["vol.marks"], folder.Names);
+    }
+
+    [Fact]
+    public void MarksThatWereMadeAreRemovedWhereverTheirPathLeadsNow()
+    {
+        using TemporaryFolder folder = new();
+        Directory.CreateDirectory(folder.File("state"));
+        using NodeMarks marks = NodeMarks.Create(folder.File("state/vol.marks"));
+        Directory.Move(folder.File("state"), folder.File("moved"));
+        Directory.CreateDirectory(folder.File("state"));
+        File.WriteAllText(folder.File("state/vol.marks"), "of somebody else");
+        marks.Remove();
+        Assert.Empty(Directory.GetFiles(folder.File("moved")));
+        Assert.Single(Directory.GetFiles(folder.File("state")));
+    }
+
+    [Fact]
+    public void MarksOfASuccessorAreNotRemoved()
+    {
+        using TemporaryFolder folder = new();
+        string path = folder.File("vol.marks");
+        using NodeMarks marks = NodeMarks.Create(path);
+        File.Delete(path);
+        File.WriteAllText(path, "of a successor");
+        marks.Remove();
+        Assert.True(File.Exists(path));
+    }
+
+    [Fact]
     public void AWrongIndexIsNoSilentMark()
     {
         using TemporaryFolder folder = new();
