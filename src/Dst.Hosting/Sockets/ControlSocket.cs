@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using Dst.Interop;
 
@@ -18,11 +19,13 @@ public sealed class ControlSocket : IDisposable
 
     private readonly string _path;
     private readonly Socket _listener;
+    private readonly Statx? _bound;
 
     private ControlSocket(string path, Socket listener)
     {
         _path = path;
         _listener = listener;
+        _bound = Look(path);
     }
 
     /// <summary>Listens; a socket of a dead process that is still there is replaced (D-07).</summary>
@@ -37,7 +40,7 @@ public sealed class ControlSocket : IDisposable
         uint mask = Libc.Umask(PrivateUmask);
         try
         {
-            listener.Bind(new UnixDomainSocketEndPoint(path));
+            listener.Bind(new PathEndPoint(path));
         }
         finally
         {
@@ -45,16 +48,26 @@ public sealed class ControlSocket : IDisposable
         }
 
         listener.Listen(ConnectionsMax);
+        var bound = new ControlSocket(path, listener);
         _ = AcceptAsync(listener, serve);
-        return new ControlSocket(path, listener);
+        return bound;
     }
 
-    /// <summary>Takes the socket away; connections go on.</summary>
+    /// <summary>Takes the socket away, but none of a successor; connections go on.</summary>
     public void Dispose()
     {
-        File.Delete(_path);
+        // While it is open, or its number could be another file's.
+        if (_bound is { } mine && Look(_path) is { } there
+            && (mine.Ino, mine.DevMajor, mine.DevMinor) == (there.Ino, there.DevMajor, there.DevMinor))
+        {
+            File.Delete(_path);
+        }
+
         _listener.Dispose();
     }
+
+    private static Statx? Look(string path) =>
+        Libc.Statx(path, LinuxAbi.AT_SYMLINK_NOFOLLOW, LinuxAbi.STATX_INO, out Statx found) >= 0 ? found : null;
 
     private static async Task AcceptAsync(Socket listener, Func<Socket, Task> serve)
     {
@@ -87,5 +100,18 @@ public sealed class ControlSocket : IDisposable
         {
             // The process ends.
         }
+    }
+
+    /// <summary>
+    /// The runtime removes whatever is at the path of an endpoint of its own when the socket closes; not of this one.
+    /// </summary>
+    private sealed class PathEndPoint(string path) : EndPoint
+    {
+        public override AddressFamily AddressFamily => AddressFamily.Unix;
+
+        public override SocketAddress Serialize() => new UnixDomainSocketEndPoint(path).Serialize();
+
+        // Of a peer that connects; nobody looks at it.
+        public override EndPoint Create(SocketAddress socketAddress) => this;
     }
 }
