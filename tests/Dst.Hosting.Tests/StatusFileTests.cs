@@ -31,6 +31,23 @@ public sealed class StatusFileTests : IDisposable
     }
 
     [Fact]
+    public void A_value_that_could_not_be_written_is_tried_again()
+    {
+        using var folder = new StatusFolder(_path);
+        StatusFile number = folder.File("reads");
+        StatusFile text = folder.File("state");
+        // Nothing can be written to a name that a folder has.
+        Directory.CreateDirectory($"{_path}/.new");
+        Assert.True(number.Write(7));
+        Assert.True(text.Write("live"));
+        Directory.Delete($"{_path}/.new");
+        Assert.True(number.Write(7));
+        Assert.True(text.Write("live"));
+        Assert.False(number.Write(7));
+        Assert.Equal("7\nlive\n", File.ReadAllText($"{_path}/reads") + File.ReadAllText($"{_path}/state"));
+    }
+
+    [Fact]
     public void Numbers_are_written_without_allocation()
     {
         using var folder = new StatusFolder(_path);

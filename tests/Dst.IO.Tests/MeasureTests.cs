@@ -66,4 +66,61 @@ public sealed class MeasureTests
             (counters.InFlight, counters.FinishedOf(1), counters.BytesOf(1), counters.FailedOf(1)));
         Assert.Equal(0, counters.FinishedOf(0));
     }
+
+    [Fact]
+    public void WorkThatIsCountedWhileSomebodyGoesToSleepWakesIt()
+    {
+        const int TryMs = 2_000;
+        const int LostMs = 5_000;
+        using var signal = new ActivitySignal();
+        long begun = 0;
+        long counted = 0;
+        var worker = new Thread(() =>
+        {
+            for (long i = 1; ; i++)
+            {
+                long now;
+                while ((now = Volatile.Read(ref begun)) >= 0 && now < i)
+                {
+                }
+
+                if (now < 0)
+                {
+                    return;
+                }
+
+                Volatile.Write(ref counted, i);
+                signal.Touch();
+            }
+        });
+        worker.Start();
+        long lost = 0;
+        long end = Environment.TickCount64 + TryMs;
+        for (long i = 1; lost == 0 && Environment.TickCount64 < end; i++)
+        {
+            // Both at the same moment, a little apart in another way each time.
+            Volatile.Write(ref begun, i);
+            for (long pause = i % 128; pause > 0; pause--)
+            {
+                _ = Volatile.Read(ref begun);
+            }
+
+            signal.Arm();
+            if (Volatile.Read(ref counted) < i)
+            {
+                long start = Environment.TickCount64;
+                signal.Wait(LostMs);
+                bool waitedInVain = Environment.TickCount64 - start >= LostMs;
+                lost = waitedInVain && Volatile.Read(ref counted) == i ? i : 0;
+            }
+
+            while (Volatile.Read(ref counted) < i)
+            {
+            }
+        }
+
+        Volatile.Write(ref begun, -1);
+        worker.Join();
+        Assert.Equal(0, lost);
+    }
 }

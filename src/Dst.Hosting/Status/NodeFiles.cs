@@ -79,7 +79,7 @@ public sealed class NodeFiles : IDisposable
         changed |= _reason.Write(view.Reason);
         for (int operation = 0; operation < VolumeQueue.Operations; operation++)
         {
-            WriteLatency(operation);
+            changed |= WriteLatency(operation);
         }
 
         return changed;
@@ -88,7 +88,7 @@ public sealed class NodeFiles : IDisposable
     /// <summary>Closes the folder.</summary>
     public void Dispose() => _folder.Dispose();
 
-    private void WriteLatency(int operation)
+    private bool WriteLatency(int operation)
     {
         Array.Clear(_sums);
         long maxNs = 0;
@@ -102,10 +102,9 @@ public sealed class NodeFiles : IDisposable
         long total = LatencyHistogram.Total(_sums);
         if (total == _latencyTotals[operation])
         {
-            return;
+            return false;
         }
 
-        _latencyTotals[operation] = total;
         Span<byte> line = stackalloc byte[160];
         int length = 0;
         Append(line, ref length, "count "u8, total);
@@ -113,7 +112,12 @@ public sealed class NodeFiles : IDisposable
         Append(line, ref length, " p99_us "u8, LatencyHistogram.PercentileNs(_sums, 990) / 1000);
         Append(line, ref length, " max_us "u8, maxNs / 1000);
         line[length++] = (byte)'\n';
-        _latency[operation].Replace(line[..length]);
+        if (_latency[operation].Replace(line[..length]))
+        {
+            _latencyTotals[operation] = total;
+        }
+
+        return true;
     }
 
     private static void Append(Span<byte> line, ref int length, ReadOnlySpan<byte> label, long value)

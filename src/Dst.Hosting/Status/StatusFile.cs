@@ -55,8 +55,8 @@ public sealed class StatusFile
         _name = Encoding.UTF8.GetBytes(name + "\0");
     }
 
-    /// <summary>Writes a number if it differs from the last one.</summary>
-    /// <returns>True when it did.</returns>
+    /// <summary>Writes a number if it differs from the last one that was written.</summary>
+    /// <returns>True when it did; if it could not be written, the next call tries again.</returns>
     public bool Write(long value)
     {
         if (_written && value == _number)
@@ -67,14 +67,13 @@ public sealed class StatusFile
         Span<byte> bytes = stackalloc byte[24];
         _ = Utf8Formatter.TryFormat(value, bytes, out int length);
         bytes[length++] = (byte)'\n';
-        Replace(bytes[..length]);
+        _written = Replace(bytes[..length]);
         _number = value;
-        _written = true;
         return true;
     }
 
-    /// <summary>Writes a text if it differs from the last one.</summary>
-    /// <returns>True when it did.</returns>
+    /// <summary>Writes a text if it differs from the last one that was written.</summary>
+    /// <returns>True when it did; if it could not be written, the next call tries again.</returns>
     public bool Write(string value)
     {
         if (_written && string.Equals(_text, value, StringComparison.Ordinal))
@@ -82,14 +81,14 @@ public sealed class StatusFile
             return false;
         }
 
-        Replace(Encoding.UTF8.GetBytes(value.ReplaceLineEndings(" ") + "\n"));
+        _written = Replace(Encoding.UTF8.GetBytes(value.ReplaceLineEndings(" ") + "\n"));
         _text = value;
-        _written = true;
         return true;
     }
 
     /// <summary>Writes bytes, which the caller knows to have changed; a newline is theirs to bring.</summary>
-    public void Replace(ReadOnlySpan<byte> bytes)
+    /// <returns>False when they could not be written: the tree is for people, so the device goes on.</returns>
+    public bool Replace(ReadOnlySpan<byte> bytes)
     {
         if (bytes.Length > ValueBytesMax)
         {
@@ -103,15 +102,11 @@ public sealed class StatusFile
             FileMode);
         if (fd < 0)
         {
-            // The tree is for people: a device whose tree cannot be written goes on.
-            return;
+            return false;
         }
 
         long written = Libc.Write(fd, bytes);
         _ = Libc.Close(fd);
-        if (written == bytes.Length)
-        {
-            _ = Libc.Renameat(_folderFd, TemporaryName, _folderFd, _name);
-        }
+        return written == bytes.Length && Libc.Renameat(_folderFd, TemporaryName, _folderFd, _name) >= 0;
     }
 }

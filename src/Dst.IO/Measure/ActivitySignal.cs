@@ -22,7 +22,9 @@ public sealed unsafe class ActivitySignal : IDisposable
         }
     }
 
-    /// <summary>Work happens. Owner threads, each time they take a request.</summary>
+    /// <summary>
+    /// Work has happened. Owner threads, each time after they have counted: whoever sleeps looks at the counters last.
+    /// </summary>
     public void Touch()
     {
         if (Volatile.Read(ref _armed) != 0 && Interlocked.Exchange(ref _armed, 0) != 0)
@@ -35,7 +37,15 @@ public sealed unsafe class ActivitySignal : IDisposable
     /// From now on the next <see cref="Touch"/> signals. The caller looks for work once more after this, then waits.
     /// Sleeping thread.
     /// </summary>
-    public void Arm() => Interlocked.Exchange(ref _armed, 1);
+    /// <remarks>
+    /// An owner counts, then loads; the processor may load first. A fence there would cost every request, so this one
+    /// fences all threads of the process: what an owner counted before it missed the arming is visible afterwards.
+    /// </remarks>
+    public void Arm()
+    {
+        Volatile.Write(ref _armed, 1);
+        Interlocked.MemoryBarrierProcessWide();
+    }
 
     /// <summary>Ends a <see cref="Wait"/> in any case. Any thread.</summary>
     public void Signal()

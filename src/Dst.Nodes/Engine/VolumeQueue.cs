@@ -90,7 +90,6 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
     /// <inheritdoc/>
     public void Submit(int tag, in Request request, nint buffer, long nowTicks)
     {
-        _activity?.Touch();
         _startTicks[tag] = nowTicks;
         _counters.Begin();
         if (_failed)
@@ -111,6 +110,8 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
         {
             SendLeg(tag, i, in request, buffer, nowTicks);
         }
+
+        _activity?.Touch();
     }
 
     /// <inheritdoc/>
@@ -125,7 +126,10 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
         if (_transactions.LegDone(tag, slot % _legsPerTag, status, out DstStatus final))
         {
             Finish(tag, in _transactions.RequestAt(tag), final, nowTicks);
+            return;
         }
+
+        _activity?.Touch();
     }
 
     /// <inheritdoc/>
@@ -173,8 +177,8 @@ public sealed class VolumeQueue : IRequestHandler, ILegSink, IRingClient, IDispo
 
     private void Finish(int tag, in Request request, DstStatus status, long nowTicks)
     {
-        _activity?.Touch();
         _counters.End((int)request.Operation, request.LengthBytes, status == DstStatus.Ok, nowTicks - _startTicks[tag]);
+        _activity?.Touch();
         _completion!.Complete(tag, status);
     }
 }

@@ -113,8 +113,8 @@ internal sealed class StatusPublisher
     /// <returns>True when a value changed.</returns>
     private bool Round()
     {
-        _state.Write(_device.State);
-        bool changed = _counters.Write();
+        bool changed = _state.Write(_device.State);
+        changed |= _counters.Write();
         foreach (NodeFiles node in _nodes)
         {
             changed |= node.Write();
