@@ -93,6 +93,29 @@ public sealed class TargetLifeTests : IDisposable
         await served;
     }
 
+    [Fact]
+    public async Task An_error_that_nobody_foresaw_is_answered()
+    {
+        TargetLife life = NewLife();
+        Task<int> end = Task.Run(life.WaitForEnd, TestContext.Current.CancellationToken);
+        (Task served, Socket daemon, StreamReader reader) = Connect(life);
+        using (daemon)
+        {
+            await LineAsync(reader);
+
+            // A request without nodes: what the rules of dstd never let pass.
+            await daemon.SendAsync(
+                "{\"request_id\":1,\"command\":\"open\",\"state_directory\":\"/nowhere\",\"record\":"u8.ToArray()
+                    .Concat("{\"request\":{\"name\":\"a\",\"nodes\":null},\"uuid\":"u8.ToArray())
+                    .Concat("\"00000000-0000-0000-0000-000000000001\"}}\n"u8.ToArray()).ToArray());
+            TargetReply refused = Reply(await LineAsync(reader));
+            Assert.Equal((1L, ControlErrorCode.Failure), (refused.RequestId, refused.Error!.Code));
+        }
+
+        await served;
+        Assert.Equal(TargetExit.Failed, await end);
+    }
+
     private static (Task Served, Socket Daemon, StreamReader Reader) Connect(TargetLife life)
     {
         using Socket listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);

@@ -129,6 +129,11 @@ internal sealed class TargetDevice
             Undo();
             throw e.With(_notes);
         }
+        catch
+        {
+            Undo();
+            throw;
+        }
     }
 
     /// <summary>Serves: the disk is there when this returns.</summary>
@@ -282,8 +287,14 @@ internal sealed class TargetDevice
     public void Undo()
     {
         _goodbye = _isNew;
-        RemoveCreated();
-        Release();
+        try
+        {
+            RemoveCreated();
+        }
+        finally
+        {
+            Release();
+        }
     }
 
     /// <summary>Removes the files that a device which does not come to be has made.</summary>

@@ -19,9 +19,15 @@ internal static class TargetExit
     /// <summary>Ends the process at once, queue threads and all; the kernel then takes the device away.</summary>
     public static void Now(TargetDevice device, TargetIdentity identity, string reason)
     {
-        new ProcessLog($"dst-target {identity.Name}").Write(reason);
-        device.RemoveCreated();
-        _ = Libc.Kill(Environment.ProcessId, LinuxAbi.SIGKILL);
-        Thread.Sleep(Timeout.Infinite);
+        try
+        {
+            new ProcessLog($"dst-target {identity.Name}").Write(reason);
+            device.RemoveCreated();
+        }
+        finally
+        {
+            _ = Libc.Kill(Environment.ProcessId, LinuxAbi.SIGKILL);
+            Thread.Sleep(Timeout.Infinite);
+        }
     }
 }

@@ -134,18 +134,31 @@ internal sealed class TargetLife
         int code = _end.Task.GetAwaiter().GetResult();
         lock (_deviceLock)
         {
-            if (_device.State is "live")
+            try
             {
-                _log.Write("the kernel device was stopped by somebody else");
-                _device.Release();
+                CleanUp();
             }
-            else if (_device.State is "new" or "open")
+            catch (Exception e)
             {
-                _device.Undo();
+                // The kernel takes back what we cannot: a target that must end ends.
+                _log.Write($"clearing up failed: {e.Message.ReplaceLineEndings(" ")}");
             }
         }
 
         return code;
+    }
+
+    private void CleanUp()
+    {
+        if (_device.State is "live")
+        {
+            _log.Write("the kernel device was stopped by somebody else");
+            _device.Release();
+        }
+        else if (_device.State is "new" or "open")
+        {
+            _device.Undo();
+        }
     }
 
     // Its dstd died before it connected, or before it said what to open: nobody will ever end this process.

@@ -22,11 +22,14 @@ internal sealed class TargetServer(RunDirectory run, TargetIdentity identity, Pr
     private static async Task ServeAsync(Socket socket, TargetLife life)
     {
         life.Arrived();
-        using (var session = new TargetSession(socket, life))
+        try
         {
+            using var session = new TargetSession(socket, life);
             await session.RunAsync();
         }
-
-        life.Departed();
+        finally
+        {
+            life.Departed();
+        }
     }
 }

@@ -30,13 +30,19 @@ internal sealed class TargetSession(Socket socket, TargetLife life) : IBackingEv
         }
 
         await _gone.CancelAsync();
-        await running;
-        if (life.Identity.Refusal is not null)
+        try
         {
-            life.Refused();
+            await running;
         }
+        finally
+        {
+            if (life.Identity.Refusal is not null)
+            {
+                life.Refused();
+            }
 
-        life.Leave(lostOpener: opener);
+            life.Leave(lostOpener: opener);
+        }
     }
 
     /// <inheritdoc/>
@@ -68,16 +74,17 @@ internal sealed class TargetSession(Socket socket, TargetLife life) : IBackingEv
         {
             reply = Failure("given up, its daemon went away");
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or Dst.Ublk.Control.UblkException)
-        {
-            reply = Failure(e.Message);
-        }
         catch (TargetFatalException e)
         {
             ControlError error = new(ControlErrorCode.Failure, e.Message);
             Reply(new TargetReply { RequestId = request.RequestId, Error = error });
             life.Fail(e.Message);
             throw;
+        }
+        catch (Exception e)
+        {
+            // Whatever it was: without an answer dstd would wait for ever.
+            reply = Failure(e.Message.ReplaceLineEndings(" "));
         }
 
         Reply(reply with { RequestId = request.RequestId });
