@@ -55,6 +55,8 @@ internal sealed class DaemonHost : IAsyncDisposable
     public static async Task<DaemonHost> StartAsync(DaemonOptions options, Serilog.ILogger logger)
     {
         CheckSocketPath(options.Run);
+        PrivateDirectory.Check("run", options.Run.Path);
+        PrivateDirectory.Check("state", options.State.Path);
         MakeDirectories(options);
         List<InstanceLock> locks = TakeLocks(options);
         WebApplication? app = null;
@@ -122,18 +124,12 @@ internal sealed class DaemonHost : IAsyncDisposable
 
     private static void MakeDirectories(DaemonOptions options)
     {
-        MakeDirectory(options.Run.Path, Listable);
-        MakeDirectory(options.Run.Devices, Listable);
-        MakeDirectory(options.Run.Targets, OwnerOnly);
-        MakeDirectory(options.State.Path, OwnerOnly);
-        MakeDirectory(options.State.Devices, OwnerOnly);
-        MakeDirectory(options.State.Exports, OwnerOnly);
-    }
-
-    private static void MakeDirectory(string path, UnixFileMode mode)
-    {
-        Directory.CreateDirectory(path, mode);
-        File.SetUnixFileMode(path, mode);
+        PrivateDirectory.Make(options.Run.Path, Listable);
+        PrivateDirectory.Make(options.Run.Devices, Listable);
+        PrivateDirectory.Make(options.Run.Targets, OwnerOnly);
+        PrivateDirectory.Make(options.State.Path, OwnerOnly);
+        PrivateDirectory.Make(options.State.Devices, OwnerOnly);
+        PrivateDirectory.Make(options.State.Exports, OwnerOnly);
     }
 
     private static List<InstanceLock> TakeLocks(DaemonOptions options)

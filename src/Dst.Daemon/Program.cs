@@ -102,24 +102,37 @@ internal static class Program
 
     private static DaemonOptions OptionsOf(ParseResult parse)
     {
-        string run = parse.GetValue(RunDirectoryOption)
-            ?? Environment.GetEnvironmentVariable(RunDirectory.Variable) ?? RunDirectory.DefaultPath;
-        string state = parse.GetValue(StateDirectoryOption)
-            ?? Environment.GetEnvironmentVariable(StateDirectory.Variable) ?? StateDirectory.DefaultPath;
+        string run = PathOf(parse, RunDirectoryOption, RunDirectory.Variable) ?? RunDirectory.DefaultPath;
+        string state = PathOf(parse, StateDirectoryOption, StateDirectory.Variable) ?? StateDirectory.DefaultPath;
         DaemonOptions options = new()
         {
-            Run = new RunDirectory(Path.GetFullPath(run)),
-            State = new StateDirectory(Path.GetFullPath(state)),
-            LinkDirectory = Path.GetFullPath(parse.GetValue(LinkDirectoryOption)!),
+            Run = new RunDirectory(run),
+            State = new StateDirectory(state),
+            LinkDirectory = PathOf(parse, LinkDirectoryOption)!,
         };
-        if (parse.GetValue(ServerBinaryOption) is { } server)
+        if (PathOf(parse, ServerBinaryOption) is { } server)
         {
-            options = options with { ServerBinary = Path.GetFullPath(server) };
+            options = options with { ServerBinary = server };
         }
 
-        return parse.GetValue(TargetBinaryOption) is { } target
-            ? options with { TargetBinary = Path.GetFullPath(target) }
-            : options;
+        return PathOf(parse, TargetBinaryOption) is { } target ? options with { TargetBinary = target } : options;
+    }
+
+    // Absolute; null when neither the option nor the variable is given.
+    private static string? PathOf(ParseResult parse, Option<string> option, string? variable = null)
+    {
+        (string name, string? path) = (option.Name, parse.GetValue(option));
+        if (path is null && variable is not null)
+        {
+            (name, path) = ($"${variable}", Environment.GetEnvironmentVariable(variable));
+        }
+
+        return path switch
+        {
+            null => null,
+            "" => throw new ControlException(ControlErrorCode.Usage, $"{name}: the path is empty"),
+            _ => Path.GetFullPath(path),
+        };
     }
 
     // Runs in a process of its own because the kernel may block it (U-13).

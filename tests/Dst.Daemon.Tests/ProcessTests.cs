@@ -80,6 +80,11 @@ public sealed class ProcessTests
     [InlineData("--what")]
     [InlineData("--log", "xml")]
     [InlineData("--log-level", "loud")]
+    [InlineData("--run-dir", "")]
+    [InlineData("--state-dir", "")]
+    [InlineData("--link-dir", "")]
+    [InlineData("--target-binary", "")]
+    [InlineData("--server-binary", "")]
     public async Task Wrong_options_are_usage_errors(params string[] arguments)
     {
         using Process process = Process.Start(Info(arguments))!;
@@ -87,6 +92,53 @@ public sealed class ProcessTests
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);
         Assert.Equal(2, process.ExitCode);
         Assert.Single(text.Trim().Split('\n'));
+    }
+
+    [Theory]
+    [InlineData("DST_RUN_DIR")]
+    [InlineData("DST_STATE_DIR")]
+    public async Task An_empty_variable_is_a_usage_error(string variable)
+    {
+        ProcessStartInfo start = Info();
+        start.Environment[variable] = "";
+        using Process process = Process.Start(start)!;
+        string text = await process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.Equal((2, $"dstd: ${variable}: the path is empty\n"), (process.ExitCode, text));
+    }
+
+    [Theory]
+    [InlineData("run", UnixFileMode.GroupWrite)]
+    [InlineData("state", UnixFileMode.OtherWrite)]
+    public async Task A_directory_that_others_may_change_is_refused_as_it_is(string word, UnixFileMode foreign)
+    {
+        await using TestBed bed = new();
+        string path = $"{bed.Root}/{word}";
+        const UnixFileMode Owner = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+        Directory.CreateDirectory(path);
+        File.SetUnixFileMode(path, Owner | foreign);
+        Process process = Run(bed);
+        string text = await process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.Equal(1, process.ExitCode);
+        Assert.Contains($"{word} directory {path} may be changed by others", text, StringComparison.Ordinal);
+        Assert.Single(text.Trim().Split('\n'));
+        Assert.Equal(Owner | foreign, File.GetUnixFileMode(path));
+        Assert.Empty(Directory.GetFileSystemEntries(path));
+        Assert.Equal(1, new[] { bed.Options.Run.Path, bed.Options.State.Path }.Count(Directory.Exists));
+    }
+
+    [Fact]
+    public async Task A_directory_that_is_there_keeps_its_mode_and_what_is_made_is_private()
+    {
+        await using TestBed bed = new();
+        const UnixFileMode Mine =
+            UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupExecute;
+        Directory.CreateDirectory(bed.Options.State.Path);
+        File.SetUnixFileMode(bed.Options.State.Path, Mine);
+        await bed.StartAsync();
+        Assert.Equal(Mine, File.GetUnixFileMode(bed.Options.State.Path));
+        Assert.Equal(Mine & ~UnixFileMode.GroupExecute, File.GetUnixFileMode(bed.Options.State.Devices));
     }
 
     private static async Task<Process> StartAsync(TestBed bed)

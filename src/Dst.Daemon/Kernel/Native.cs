@@ -30,6 +30,7 @@ internal static class Native
     private const int StatxDontSync = 0x4000;
     private const uint StatxBasic = 0x7ff;
     private const int StatxSizeBytes = 256;
+    private const int StatxOwnerOffset = 20;
     private const int StatxModeOffset = 28;
     private const int StatxRdevOffset = 128;
     private const int ModeTypeMask = 0xf000;
@@ -37,6 +38,9 @@ internal static class Native
 
     [DllImport(LibC, EntryPoint = "umask")]
     internal static extern int SetUmask(int mask);
+
+    [DllImport(LibC, EntryPoint = "geteuid")]
+    internal static extern uint EffectiveUser();
 
     [DllImport(LibC, EntryPoint = "flock", SetLastError = true)]
     internal static extern int Lock(SafeFileHandle file, int operation);
@@ -132,6 +136,15 @@ internal static class Native
         uint major = BitConverter.ToUInt32(result, StatxRdevOffset);
         uint minor = BitConverter.ToUInt32(result, StatxRdevOffset + sizeof(uint));
         return $"{major}:{minor}";
+    }
+
+    /// <summary>Number of the user whose file or directory that is; null when it cannot be told.</summary>
+    internal static uint? OwnerOf(string path)
+    {
+        byte[] result = new byte[StatxSizeBytes];
+        return Statx(AtCurrentDirectory, path, StatxDontSync, StatxBasic, result) == 0
+            ? BitConverter.ToUInt32(result, StatxOwnerOffset)
+            : null;
     }
 
     /// <summary>Text of the last failed call.</summary>
