@@ -8,6 +8,11 @@ internal sealed record CliLimits
     /// <summary>For an answer of dstd that needs no work.</summary>
     public TimeSpan QuickAnswer { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>
+    /// For dstd to clear error marks: the target writes them durably, or a helper does, each within a limit of dstd.
+    /// </summary>
+    public TimeSpan ClearError { get; init; } = TimeSpan.FromSeconds(150);
+
     /// <summary>For names of devices while somebody types.</summary>
     public TimeSpan Completion { get; init; } = TimeSpan.FromSeconds(1);
 

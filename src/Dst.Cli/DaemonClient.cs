@@ -17,15 +17,15 @@ internal sealed class DaemonClient : IDisposable
     public const int MaxAnswerBytes = 64 << 20;
 
     private readonly RunDirectory _runDirectory;
-    private readonly TimeSpan _quickAnswer;
+    private readonly CliLimits _limits;
     private readonly HttpClient _http;
 
     /// <summary>A client that connects with its first call.</summary>
     /// <param name="runDirectory">The instance.</param>
-    /// <param name="quickAnswer">How long dstd may take for an answer that needs no work.</param>
-    public DaemonClient(RunDirectory runDirectory, TimeSpan quickAnswer)
+    /// <param name="limits">How long dstd may take for an answer.</param>
+    public DaemonClient(RunDirectory runDirectory, CliLimits limits)
     {
-        _quickAnswer = quickAnswer;
+        _limits = limits;
         _runDirectory = runDirectory;
         var handler = new SocketsHttpHandler
         {
@@ -92,6 +92,7 @@ internal sealed class DaemonClient : IDisposable
         HttpContent body = Body(new ClearErrorRequest(index), ControlJson.Default.ClearErrorRequest);
         await LimitAsync(
             limited => SendAsync<DaemonInfo>(HttpMethod.Post, $"{DevicePath(name)}/clear-error", body, null, limited),
+            _limits.ClearError,
             cancellation);
     }
 
@@ -108,7 +109,9 @@ internal sealed class DaemonClient : IDisposable
         string path = string.Create(
             System.Globalization.CultureInfo.InvariantCulture, $"{DevicePath(name)}/nodes/{index}/{order}");
         await LimitAsync(
-            limited => SendAsync<DaemonInfo>(HttpMethod.Post, path, body, null, limited), cancellation);
+            limited => SendAsync<DaemonInfo>(HttpMethod.Post, path, body, null, limited),
+            _limits.QuickAnswer,
+            cancellation);
     }
 
     /// <summary>Every export, in the order of the names.</summary>
@@ -160,6 +163,7 @@ internal sealed class DaemonClient : IDisposable
         HttpContent body = Body(new ClearErrorRequest(index), ControlJson.Default.ClearErrorRequest);
         await LimitAsync(
             limited => SendAsync<DaemonInfo>(HttpMethod.Post, $"{ExportPath(name)}/clear-error", body, null, limited),
+            _limits.ClearError,
             cancellation);
     }
 
@@ -193,12 +197,13 @@ internal sealed class DaemonClient : IDisposable
 
     private Task<T> ReadAsync<T>(string path, JsonTypeInfo<T> type, CancellationToken cancellation)
         where T : class =>
-        LimitAsync(limited => SendAsync(HttpMethod.Get, path, null, type, limited), cancellation);
+        LimitAsync(limited => SendAsync(HttpMethod.Get, path, null, type, limited), _limits.QuickAnswer, cancellation);
 
-    private async Task<T> LimitAsync<T>(Func<CancellationToken, Task<T>> call, CancellationToken cancellation)
+    private async Task<T> LimitAsync<T>(
+        Func<CancellationToken, Task<T>> call, TimeSpan longest, CancellationToken cancellation)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        limit.CancelAfter(_quickAnswer);
+        limit.CancelAfter(longest);
         try
         {
             return await call(limit.Token);
@@ -207,7 +212,7 @@ internal sealed class DaemonClient : IDisposable
         {
             throw new ControlException(
                 ControlErrorCode.TimedOut,
-                $"dstd has not answered within {_quickAnswer.TotalSeconds:0} s on {_runDirectory.DaemonSocket}; "
+                $"dstd has not answered within {longest.TotalSeconds:0} s on {_runDirectory.DaemonSocket}; "
                 + "look at its log");
         }
     }

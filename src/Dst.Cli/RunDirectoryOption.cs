@@ -19,14 +19,18 @@ internal sealed class RunDirectoryOption(CliHost host)
     /// <exception cref="ControlException">Usage: its socket would have a path too long for the kernel.</exception>
     public RunDirectory Resolve(ParseResult parsed)
     {
-        string? chosen = parsed.GetValue(Option);
-        if (chosen is { Length: 0 })
+        (string source, string? chosen) = ("--run-dir", parsed.GetValue(Option));
+        if (chosen is null)
         {
-            throw new ControlException(ControlErrorCode.Usage, "--run-dir: the path is empty");
+            (source, chosen) = ($"${RunDirectory.Variable}", host.Variable(RunDirectory.Variable));
         }
 
-        chosen ??= host.Variable(RunDirectory.Variable);
-        string path = string.IsNullOrEmpty(chosen)
+        if (chosen is { Length: 0 })
+        {
+            throw new ControlException(ControlErrorCode.Usage, $"{source}: the path is empty");
+        }
+
+        string path = chosen is null
             ? RunDirectory.DefaultPath
             : Path.TrimEndingDirectorySeparator(Path.IsPathRooted(chosen)
                 ? Path.GetFullPath(chosen)
@@ -50,5 +54,5 @@ internal sealed class RunDirectoryOption(CliHost host)
 internal sealed record DaemonAccess(CliHost Host, RunDirectoryOption RunDirectory)
 {
     /// <summary>A client for the instance that the command line names; the caller disposes it.</summary>
-    public DaemonClient Connect(ParseResult parsed) => new(RunDirectory.Resolve(parsed), Host.Limits.QuickAnswer);
+    public DaemonClient Connect(ParseResult parsed) => new(RunDirectory.Resolve(parsed), Host.Limits);
 }

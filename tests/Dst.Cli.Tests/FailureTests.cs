@@ -92,6 +92,7 @@ public sealed class FailureTests
         var limits = new CliLimits
         {
             QuickAnswer = TimeSpan.FromMilliseconds(50),
+            ClearError = TimeSpan.FromMilliseconds(50),
             UnwatchedInterval = TimeSpan.FromMilliseconds(20),
             Silence = TimeSpan.FromMilliseconds(200),
         };
@@ -99,6 +100,36 @@ public sealed class FailureTests
         {
             (await Cli.RunAsync(new Setting { RunPath = daemon.RunPath, Limits = limits }, line)).FailsWith(6);
         }
+    }
+
+    [Fact]
+    public async Task ClearingAnErrorMayTakeAsLongAsTheDaemonAllows()
+    {
+        await using var daemon = new FakeDaemon(async (_, end) =>
+        {
+            await Task.Delay(500, end);
+            return new FakeAnswer(204, string.Empty);
+        });
+        var limits = new CliLimits { QuickAnswer = TimeSpan.FromMilliseconds(50) };
+        (await Cli.RunAsync(new Setting { RunPath = daemon.RunPath, Limits = limits }, "clear-error", "disk1"))
+            .Succeeds();
+    }
+
+    [Fact]
+    public async Task ADaemonThatSaysTimedOutEndsTheProgramWithSix()
+    {
+        await using var daemon = new FakeDaemon(_ => FakeAnswer.Error(ControlErrorCode.TimedOut, "disk1: busy"));
+        Outcome outcome = await Cli.ProcessAsync("remove-device", "disk1", "--run-dir", daemon.RunPath);
+        Assert.Equal("dstctl: disk1: busy\n", outcome.FailsWith(6).Error);
+    }
+
+    [Fact]
+    public async Task AnEmptyRunDirectoryIsAUsageError()
+    {
+        Outcome byOption = await Cli.RunAsync(new Setting { RunPath = string.Empty }, "list");
+        Assert.Equal("dstctl: --run-dir: the path is empty\n", byOption.FailsWith(2).Error);
+        Outcome byVariable = await Cli.RunAsync(Setting.ByVariable(string.Empty), "list");
+        Assert.Equal("dstctl: $DST_RUN_DIR: the path is empty\n", byVariable.FailsWith(2).Error);
     }
 
     [Fact]

@@ -64,7 +64,7 @@ internal static class DoctorCommand
         const string Name = "dstd";
         try
         {
-            using var client = new DaemonClient(runDirectory, limits.QuickAnswer);
+            using var client = new DaemonClient(runDirectory, limits);
             DaemonInfo info = await client.GetVersionAsync(cancellation);
             IReadOnlyList<DeviceStatus> devices = await client.GetDevicesAsync(cancellation);
             string found = string.Create(
