@@ -65,6 +65,43 @@ public sealed unsafe partial class RingTroubleTests
     }
 
     [Theory]
+    [InlineData(Errno.EAGAIN)]
+    [InlineData(Errno.EBUSY)]
+    public void A_kernel_that_is_short_of_memory_for_a_while_ends_no_ring(int errno)
+    {
+        long calls = 0;
+        long endMs = long.MaxValue;
+        using Ring ring = Ring.Create(in Options, IoUringCalls.Setup, (fd, toSubmit, minComplete, flags) =>
+        {
+            calls++;
+            return Environment.TickCount64 < endMs
+                ? -errno
+                : IoUringCalls.Enter(fd, toSubmit, minComplete, flags);
+        });
+        endMs = Environment.TickCount64 + 500;
+        Submit(ring, 0, 8);
+        ring.SubmitAndWait(8);
+        Assert.Equal(Numbers(8), TakeAll(ring));
+
+        // Pauses: nobody else gets memory while we spin.
+        Assert.InRange(calls, 2, 2_000);
+        calls = 0;
+        endMs = Environment.TickCount64 + 500;
+        Submit(ring, 0, 9);
+        ring.SubmitAndWait(9);
+        Assert.Equal(Numbers(9), TakeAll(ring));
+        Assert.InRange(calls, 2, 2_000);
+    }
+
+    [Fact]
+    public void An_error_that_waiting_does_not_mend_is_not_waited_for()
+    {
+        EnterPatience patience = default;
+        Assert.False(patience.TryAgain(-Errno.EBADF));
+        Assert.True(patience.TryAgain(-Errno.EINTR));
+    }
+
+    [Theory]
     [InlineData("single mapping", "too old")]
     [InlineData("overflow list", "too old")]
     [InlineData("entries", "out of range")]

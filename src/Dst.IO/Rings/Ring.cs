@@ -16,12 +16,7 @@ public sealed unsafe class Ring : IDisposable
     /// <summary>Most completion entries a ring may have (the kernel's IORING_MAX_CQ_ENTRIES).</summary>
     public const uint CompletionEntriesMax = 2 * SubmissionEntriesMax;
 
-    /// <summary>
-    /// How often in a row a system call may be interrupted or told to come back before the ring is called broken. A
-    /// signal storm ends long before; a kernel that never lets us in must not look like a quiet device.
-    /// </summary>
-    private const int InterruptionsMax = 100_000;
-
+    private readonly RingEnter? _enterInstead;
     private readonly int _ownerThreadId = Environment.CurrentManagedThreadId;
     private readonly uint* _sqHead;
     private readonly uint* _sqTail;
@@ -42,9 +37,10 @@ public sealed unsafe class Ring : IDisposable
     private uint _submitted;
     private int _fd;
 
-    private Ring(int fd, in IoUringParams p, bool large)
+    private Ring(int fd, in IoUringParams p, bool large, RingEnter? enterInstead)
     {
         _fd = fd;
+        _enterInstead = enterInstead;
         _sqeStrideBytes = large ? 128 : 64;
         SetupFlags = p.Flags;
         _sqEntries = p.SqEntries;
@@ -93,8 +89,8 @@ public sealed unsafe class Ring : IDisposable
     /// <exception cref="RingException">The kernel refuses; the text says why and what to do.</exception>
     public static Ring Create(in RingOptions options) => Create(in options, IoUringCalls.Setup);
 
-    /// <summary>Makes a ring by another call than the kernel's own.</summary>
-    internal static Ring Create(in RingOptions options, RingSetup setup)
+    /// <summary>Makes a ring by other calls than the kernel's own.</summary>
+    internal static Ring Create(in RingOptions options, RingSetup setup, RingEnter? enterInstead = null)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.SubmissionEntries, SubmissionEntriesMax);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.CompletionEntries, CompletionEntriesMax);
@@ -116,7 +112,7 @@ public sealed unsafe class Ring : IDisposable
             int fd = setup(options.SubmissionEntries, ref p);
             if (fd >= 0)
             {
-                return Adopt(fd, p, options);
+                return Adopt(fd, p, options, enterInstead);
             }
 
             error = -fd;
@@ -167,10 +163,11 @@ public sealed unsafe class Ring : IDisposable
     public void SubmitAndWait(uint completions)
     {
         AssertOwner();
-        for (int attempts = 0; attempts < InterruptionsMax; attempts++)
+        EnterPatience patience = default;
+        while (true)
         {
             uint pending = Publish();
-            int taken = IoUringCalls.Enter(_fd, pending, completions, IoUringAbi.IORING_ENTER_GETEVENTS);
+            int taken = Enter(pending, completions, IoUringAbi.IORING_ENTER_GETEVENTS);
             if (taken >= 0)
             {
                 _submitted += (uint)taken;
@@ -180,21 +177,17 @@ public sealed unsafe class Ring : IDisposable
                 }
 
                 completions = 0;
-                continue;
             }
-
-            if (HasCompletions)
+            else if (HasCompletions)
             {
                 return;
             }
 
-            if (taken is not (-Errno.EINTR or -Errno.EAGAIN or -Errno.EBUSY))
+            if (taken <= 0 && !patience.TryAgain(taken))
             {
                 Environment.FailFast($"io_uring: enter failed: {Errno.Describe(-taken)}, {pending} entries pending");
             }
         }
-
-        Environment.FailFast($"io_uring: enter was interrupted {InterruptionsMax} times in a row");
     }
 
     /// <summary>True when a completion can be taken without a system call.</summary>
@@ -264,11 +257,11 @@ public sealed unsafe class Ring : IDisposable
         _fd = -1;
     }
 
-    private static Ring Adopt(int fd, in IoUringParams p, in RingOptions options)
+    private static Ring Adopt(int fd, in IoUringParams p, in RingOptions options, RingEnter? enterInstead)
     {
         try
         {
-            return new Ring(fd, p, options.LargeSubmissions);
+            return new Ring(fd, p, options.LargeSubmissions, enterInstead);
         }
         catch
         {
@@ -328,18 +321,14 @@ public sealed unsafe class Ring : IDisposable
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void MakeRoom()
     {
-        for (int attempts = 0; attempts < InterruptionsMax; attempts++)
+        EnterPatience patience = default;
+        while (true)
         {
-            int taken = IoUringCalls.Enter(_fd, Publish(), 0, 0);
+            int taken = Enter(Publish(), 0, 0);
             if (taken > 0)
             {
                 _submitted += (uint)taken;
                 return;
-            }
-
-            if (taken < 0 && taken is not (-Errno.EINTR or -Errno.EAGAIN or -Errno.EBUSY))
-            {
-                Environment.FailFast($"io_uring: submit failed: {Errno.Describe(-taken)}");
             }
 
             if ((Volatile.Read(ref *_sqFlags) & IoUringAbi.IORING_SQ_CQ_OVERFLOW) != 0)
@@ -347,10 +336,18 @@ public sealed unsafe class Ring : IDisposable
                 // The completion queue was sized for all that can be in flight: an overflow is a bug of ours, not load.
                 Environment.FailFast("io_uring: the completion queue overflowed");
             }
-        }
 
-        Environment.FailFast("io_uring: no submission entry became free");
+            if (!patience.TryAgain(taken))
+            {
+                Environment.FailFast($"io_uring: no submission entry became free: {Errno.Describe(-taken)}");
+            }
+        }
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private int Enter(uint toSubmit, uint minComplete, uint flags) => _enterInstead is null
+        ? IoUringCalls.Enter(_fd, toSubmit, minComplete, flags)
+        : _enterInstead(_fd, toSubmit, minComplete, flags);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void AssertOwner()

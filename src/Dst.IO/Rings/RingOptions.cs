@@ -8,6 +8,9 @@ namespace Dst.IO.Rings;
 /// <returns>Its file descriptor, or -errno.</returns>
 internal delegate int RingSetup(uint entries, ref IoUringParams parameters);
 
+/// <summary>The call that enters a ring; gives entries taken, or -errno.</summary>
+internal delegate int RingEnter(int ringFd, uint toSubmit, uint minComplete, uint flags);
+
 /// <summary>How a ring is made.</summary>
 public readonly record struct RingOptions
 {
