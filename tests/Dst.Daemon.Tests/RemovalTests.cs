@@ -164,6 +164,44 @@ public sealed class RemovalTests
         Assert.Contains("device a: fsync: EIO", error.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_stop_that_is_refused_after_its_time_makes_the_device_live_again()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        await bed.AddAsync("a", 5);
+        bed.Mode("a", "delay-at-stop");
+        await bed.RemoveFailsAsync("a", HttpStatusCode.GatewayTimeout, "?timeoutMs=100");
+        Assert.Equal("stopping", (await bed.StatusAsync("a")).State);
+        Assert.True(bed.StoredRecord("a").Removing);
+        bed.Mode("a", "fail-at-stop");
+        await bed.UntilAsync("a", each => each.State == "live");
+        await TestBed.UntilAsync(() => !bed.StoredRecord("a").Removing, "record");
+
+        // Also one refused in time, after one that was not heard of.
+        bed.Mode("a", "delay-at-stop");
+        await bed.RemoveFailsAsync("a", HttpStatusCode.GatewayTimeout, "?timeoutMs=100");
+        Task<ControlError> second = bed.RemoveFailsAsync(
+            "a", HttpStatusCode.InternalServerError, "?timeoutMs=20000");
+        bed.Mode("a", "fail-at-stop");
+        await second;
+        await bed.UntilAsync("a", each => each.State == "live");
+        bed.Mode("a");
+        await bed.RemoveAsync("a");
+        bed.AssertClean("a");
+    }
+
+    [Fact]
+    public async Task A_stop_that_is_done_after_its_time_ends_the_device()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        await bed.AddAsync("a", 5);
+        bed.Mode("a", "delay-at-stop");
+        await bed.RemoveFailsAsync("a", HttpStatusCode.GatewayTimeout, "?timeoutMs=100");
+        bed.Mode("a");
+        await TestBed.UntilAsync(() => bed.ListAsync().GetAwaiter().GetResult().Length == 0, "list empty");
+        bed.AssertClean("a");
+    }
+
     private static Task<HttpResponseMessage> ClearAsync(TestBed bed, string body) =>
         bed.Client.PostAsync("/v1/devices/a/clear-error", new StringContent(body));
 

@@ -106,6 +106,11 @@ internal sealed class FakeServer(string run, string name)
                 await Task.Delay(Timeout.Infinite);
             }
 
+            while (Modes.Contains($"delay-at-{request.Command}"))
+            {
+                await Task.Delay(20);
+            }
+
             if (Modes.Contains($"fail-at-{request.Command}"))
             {
                 return new() { Error = new(ControlErrorCode.Failure, $"fake {request.Command} failed") };

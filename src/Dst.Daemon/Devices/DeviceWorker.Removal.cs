@@ -8,6 +8,8 @@ namespace Dst.Daemon.Devices;
 /// <content>The end of a device: live, dead, or served by a target that could not be adopted.</content>
 internal sealed partial class DeviceWorker
 {
+    private volatile Task<TargetReply>? _lateStop;
+
     /// <inheritdoc/>
     protected override async Task<RemovalReport> RemoveLiveAsync(TargetSession session, bool force, TimeSpan timeout)
     {
@@ -24,6 +26,8 @@ internal sealed partial class DeviceWorker
             bool gone = await StopAsync(session, removal, hold, force);
             if (!gone && !force)
             {
+                _lateStop = removal.LateReply;
+                _ = TakeLateAsync(session, removal.LateReply!);
                 throw new ControlException(
                     ControlErrorCode.TimedOut,
                     $"device {Name}: target (pid {session.Process.Pid}) is still stopping; "
@@ -40,10 +44,44 @@ internal sealed partial class DeviceWorker
         return new RemovalReport(removal.Notes);
     }
 
+    // What the target says in the end: done, then its end is seen, or refused, then the device goes on.
+    private async Task TakeLateAsync(TargetSession session, Task<TargetReply> reply)
+    {
+        try
+        {
+            await reply;
+            return;
+        }
+        catch (Exception e)
+        {
+            _services.Log.DeviceWarning(Name, $"not stopped: {e.Message.ReplaceLineEndings(" ")}");
+        }
+
+        await Gate.EnterAsync("a late answer of its target", Timeout.InfiniteTimeSpan);
+        try
+        {
+            bool goesOn = ReferenceEquals(Session, session) && ReferenceEquals(_lateStop, reply)
+                && !session.IsLost && !session.Process.Exited.IsCompleted && !Lifetime.IsCancellationRequested;
+            if (goesOn && View.Record is { Removing: true } record)
+            {
+                Show(view => view with { State = ObjectState.Live });
+                Save(record with { Removing = false });
+            }
+        }
+        catch (ControlException e)
+        {
+            _services.Log.DeviceWarning(Name, e.Message);
+        }
+        finally
+        {
+            Gate.Leave();
+        }
+    }
+
     private async Task<bool> StopAsync(TargetSession session, Removal removal, DeviceHold? hold, bool force)
     {
-        DeviceView before = View;
-        DeviceRecord record = before.Record!;
+        DeviceRecord record = View.Record!;
+        _lateStop = null;
         bool marked = false;
         try
         {
@@ -55,9 +93,10 @@ internal sealed partial class DeviceWorker
         }
         catch (ControlException) when (!force)
         {
-            Show(view => view with { State = before.State });
             if (marked)
             {
+                // Not what it was before: an earlier stop may have gone unanswered.
+                Show(view => view with { State = ObjectState.Live });
                 Save(record with { Removing = false });
             }
 

@@ -33,6 +33,9 @@ internal sealed class Removal
         _timeout = timeout;
     }
 
+    /// <summary>The answer to the stop that did not come in time; null for one that did.</summary>
+    public Task<TargetReply>? LateReply { get; private set; }
+
     /// <summary>What force threw away, one line each.</summary>
     public IReadOnlyList<string> Notes => _notes;
 
@@ -122,9 +125,9 @@ internal sealed class Removal
             FailPending = force,
             TimeoutMs = (int)limit.TotalMilliseconds,
         };
-        Task<TargetReply> reply = _session.AskAsync(
-            stop, "stopping", limit + _services.Timing.StopGrace, CancellationToken.None);
-        while (!reply.IsCompleted && BlockDevice.Exists(_services.Options.SysRoot, _ublkId))
+        Task<TargetReply> reply = _session.AskAsync(stop, "stopping", limit: null, CancellationToken.None);
+        Task late = Task.Delay(limit + _services.Timing.StopGrace);
+        while (!reply.IsCompleted && !late.IsCompleted && BlockDevice.Exists(_services.Options.SysRoot, _ublkId))
         {
             await Task.WhenAny(reply, Task.Delay(GonePause));
         }
@@ -132,6 +135,12 @@ internal sealed class Removal
         if (hold is not null)
         {
             await hold.DisposeAsync();
+        }
+
+        if (await Task.WhenAny(reply, late) != reply)
+        {
+            LateReply = reply;
+            return false;
         }
 
         try
@@ -143,10 +152,6 @@ internal sealed class Removal
         {
             _notes.Add(e.Message);
             return true;
-        }
-        catch (TimeoutException)
-        {
-            return false;
         }
     }
 

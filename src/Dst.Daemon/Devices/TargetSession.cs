@@ -24,6 +24,9 @@ internal sealed class TargetSession : IDisposable
     /// <summary>What it said first.</summary>
     public TargetHello Hello => _connection.Hello;
 
+    /// <summary>Nothing more is heard of the target here.</summary>
+    public bool IsLost => _connection.Lost;
+
     /// <summary>Asks the target for something.</summary>
     /// <param name="request">What.</param>
     /// <param name="doing">The same in words, as in "while opening".</param>

@@ -201,6 +201,7 @@ internal sealed class TargetDevice
             {
                 _stopping = false;
                 State = "live";
+                _activity.Signal();
                 throw Translate(e);
             }
         }
