@@ -123,22 +123,36 @@ internal static class HelperVerbs
     }
 
     /// <summary>
-    /// Deletes every kernel device that a dead target left, also those whose number nobody came to know (D-03).
+    /// Deletes every kernel device that a dead target left, also those whose number nobody came to know (D-03). One that
+    /// cannot be deleted does not keep the others.
     /// </summary>
     private static int Sweep()
     {
         using var control = new UblkControl();
+        int result = 0;
         foreach (string path in Directory.EnumerateFiles("/dev", "ublkc*"))
         {
-            if (int.TryParse(path.AsSpan("/dev/ublkc".Length), out int id) && control.TryGetInfo(id) is { } info
-                && DeadDevice.Judge(info, info.Maker.Lives()) == DeviceVerdict.Dead)
+            if (!int.TryParse(path.AsSpan("/dev/ublkc".Length), out int id))
             {
-                control.Delete(id);
-                Console.Out.WriteLine(id);
+                continue;
+            }
+
+            try
+            {
+                if (control.TryGetInfo(id) is { } info
+                    && DeadDevice.Judge(info, info.Maker.Lives()) == DeviceVerdict.Dead)
+                {
+                    control.Delete(id);
+                    Console.Out.WriteLine(id);
+                }
+            }
+            catch (UblkException e)
+            {
+                result = Complain(Failed, e.Message);
             }
         }
 
-        return 0;
+        return result;
     }
 
     /// <summary>
