@@ -179,4 +179,27 @@ public class FileCreationTests
         mine.UndoCreation();
         Assert.Empty(Directory.GetFiles(folder.File("moved")));
     }
+
+    [Theory]
+    [InlineData(512, 0, "size=512")]
+    [InlineData(8192 + 512, 0, "size=8704")]
+    [InlineData(8192, 512, "offset=512")]
+    public void OnADiskOf4096ByteBlocksMultiplesOf512AreRefused(long size, long offset, string named)
+    {
+        // A file system that does not say its alignment: the disk below does.
+        using TemporaryFolder folder = new(onTmpfs: true);
+        Assert.Equal(0, Native.StatPath(folder.Path, follow: true, out FileFacts facts));
+        using FakeHost host = new();
+        host.AddDisk("sda", facts.FileSystem.ToString(), null, ("queue/logical_block_size", "4096"));
+        foreach (bool nameless in (bool[])[true, false])
+        {
+            FileNodeSpec spec = new(folder.File("new.img"), size, offset);
+            BackingException e = Assert.Throws<BackingException>(
+                () => new FileCreation(spec, default, host) { MayBeNameless = nameless }.Create());
+            Assert.Equal(BackingFailure.Usage, e.Kind);
+            Assert.Contains(named, e.Message, StringComparison.Ordinal);
+            Assert.Contains("4096", e.Message, StringComparison.Ordinal);
+            Assert.Empty(folder.Names);
+        }
+    }
 }
