@@ -8,7 +8,9 @@ internal static class PrivateDirectory
 {
     private const UnixFileMode Foreign = UnixFileMode.GroupWrite | UnixFileMode.OtherWrite;
 
-    /// <summary>Refuses a directory that is there already and that somebody else could change; changes nothing.</summary>
+    /// <summary>
+    /// Refuses a directory that is there already and that somebody else could change; changes nothing.
+    /// </summary>
     /// <param name="word">What people call it: run or state.</param>
     /// <param name="path">Absolute path.</param>
     /// <exception cref="ControlException">Why it cannot be used.</exception>

@@ -123,8 +123,8 @@ internal static class HelperVerbs
     }
 
     /// <summary>
-    /// Deletes every kernel device that a dead target left, also those whose number nobody came to know (D-03). One that
-    /// cannot be deleted does not keep the others.
+    /// Deletes every kernel device that a dead target left, also those whose number nobody came to know (D-03).
+    /// One that cannot be deleted does not keep the others.
     /// </summary>
     private static int Sweep()
     {
