@@ -242,13 +242,13 @@ public sealed partial class AddressTests
         return answer.Kind == FrameKind.AttachOk;
     }
 
-    private static ListenAddress Address(string text)
+    internal static ListenAddress Address(string text)
     {
         Assert.True(ListenAddress.TryParse(text, out ListenAddress? address, out string? error), error);
         return address;
     }
 
-    private static int FreePort()
+    internal static int FreePort()
     {
         using Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         socket.Bind(new IPEndPoint(IPAddress.Any, 0));

@@ -4,7 +4,7 @@ using System.Net.Sockets;
 namespace Dst.Net.Tests.Client;
 
 /// <summary>Which way bytes go through a proxy.</summary>
-internal enum Way
+public enum Way
 {
     ToServer,
     ToClient,
