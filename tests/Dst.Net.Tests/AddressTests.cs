@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Dst.Core.Requests;
 using Dst.Core.Wire;
 using Dst.Interop;
 using Dst.Net.Server;
@@ -102,6 +103,56 @@ public sealed partial class AddressTests
         IPEndPoint second = new(IPAddress.Parse("127.0.0.3"), port);
         Assert.False(Sees(second, "one"));
         Assert.False(Sees(new IPEndPoint(IPAddress.IPv6Loopback, port), "one"));
+    }
+
+    [Theory]
+    [InlineData("0.0.0.0", "127.0.0.1")]
+    [InlineData("[::]", "127.0.0.1")]
+    [InlineData("[::]", "127.0.0.1", "[::1]")]
+    [InlineData("[::]", "127.0.0.1", "0.0.0.0")]
+    public void A_socket_is_no_wider_than_what_is_left_wants(string wide, params string[] left)
+    {
+        using TestServer server = new();
+        int port = FreePort();
+        Assert.True(AllowList.TryParse(["127.0.0.1"], out AllowList? allow, out _));
+        server.Add("mem:1M", server.Settings("all") with { Listen = [Address($"{wide}:{port}")], Allow = allow });
+        ListenAddress[] narrow = [.. left.Select(address => Address($"{address}:{port}"))];
+        server.Add("mem:1M", server.Settings("one") with { Listen = narrow, Allow = allow });
+        Assert.Single(server.Host.Status().Listening);
+        IPEndPoint first = new(IPAddress.Loopback, port);
+        using ScriptedClient live = ScriptedClient.Live(first, "one");
+        server.Host.RemoveExport("all", false, 5_000);
+        bool isAny = narrow.Any(address => address.IsWildcard);
+        string[] wanted = [.. narrow.Where(address => address.IsWildcard || !isAny).Select(address => $"{address}")];
+        Assert.Equivalent(wanted, server.Host.Status().Listening, strict: true);
+        if (!isAny)
+        {
+            IPEndPoint elsewhere = new(IPAddress.Parse("127.0.0.2"), port);
+            Assert.Throws<SocketException>(() => ScriptedClient.Connect(elsewhere));
+        }
+
+        Assert.Equal(DstStatus.Ok, live.Write(0, 1, 0, new byte[512]));
+        Assert.True(Sees(first, "one"));
+        server.Host.RemoveExport("one", false, 5_000);
+        Assert.Empty(server.Host.Status().Listening);
+    }
+
+    [Fact]
+    public void A_narrower_socket_that_cannot_be_had_leaves_the_wide_one()
+    {
+        using TestServer server = new();
+        int port = FreePort();
+        Assert.True(AllowList.TryParse(["127.0.0.1"], out AllowList? allow, out _));
+        server.Add("mem:1M", server.Settings("all") with { Listen = [Address($"0.0.0.0:{port}")], Allow = allow });
+
+        // Covered by the wide one, though no address of this host.
+        ListenAddress[] both = [Address($"192.0.2.99:{port}"), Address($"127.0.0.1:{port}")];
+        server.Add("mem:1M", server.Settings("one") with { Listen = both, Allow = allow });
+        server.Host.RemoveExport("all", false, 5_000);
+        Assert.Equal($"0.0.0.0:{port}", Assert.Single(server.Host.Status().Listening));
+        Assert.True(Sees(new IPEndPoint(IPAddress.Loopback, port), "one"));
+        Assert.False(Sees(new IPEndPoint(IPAddress.Parse("127.0.0.2"), port), "one"));
+        Assert.Contains(server.Log, line => line.Contains("192.0.2.99", StringComparison.Ordinal));
     }
 
     [Fact]

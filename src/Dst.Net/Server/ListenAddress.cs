@@ -42,6 +42,9 @@ public sealed record ListenAddress
     public bool IsWildcard => EndPoint is not null
         && (EndPoint.Address.Equals(IPAddress.Any) || EndPoint.Address.Equals(IPAddress.IPv6Any));
 
+    /// <summary>Less for an address that covers others: all addresses, all of IPv4, a single one.</summary>
+    internal int Breadth => !IsWildcard ? 2 : EndPoint!.Address.Equals(IPAddress.Any) ? 1 : 0;
+
     /// <summary>Reads ADDR, ADDR:PORT, [IPV6]:PORT or unix:/PATH.</summary>
     /// <param name="text">From an operator.</param>
     /// <param name="address">The address.</param>

@@ -92,7 +92,7 @@ internal sealed class Listener : IDisposable
 
 /// <summary>
 /// The sockets of a server. Addresses are asked for as often as exports want them; one socket serves all that it
-/// covers. Session thread.
+/// covers, and none is wider than somebody wants. Session thread.
 /// </summary>
 internal sealed class ListenerSet
 {
@@ -100,14 +100,19 @@ internal sealed class ListenerSet
     private readonly List<Listener> _open = [];
     private readonly Action<Listener> _opened;
     private readonly Action<Listener> _dropped;
+    private readonly Action<string> _stayed;
 
     /// <summary>Makes an empty set.</summary>
     /// <param name="opened">A socket listens.</param>
-    /// <param name="dropped">A socket is no longer wanted; whoever takes it closes it.</param>
-    public ListenerSet(Action<Listener> opened, Action<Listener> dropped)
+    /// <param name="dropped">
+    /// A socket is no longer wanted; whoever takes it ends its listening at once and closes it.
+    /// </param>
+    /// <param name="stayed">A socket is wider than is wanted, or is missing: a line for people.</param>
+    public ListenerSet(Action<Listener> opened, Action<Listener> dropped, Action<string> stayed)
     {
         _opened = opened;
         _dropped = dropped;
+        _stayed = stayed;
     }
 
     /// <summary>The sockets that are open.</summary>
@@ -138,6 +143,10 @@ internal sealed class ListenerSet
             if (!_wanted.Exists(listener.Address.Covers))
             {
                 Drop(listener);
+            }
+            else if (!_wanted.Contains(listener.Address))
+            {
+                Narrow(listener);
             }
         }
 
@@ -172,6 +181,45 @@ internal sealed class ListenerSet
         Listener listener = Listener.Open(address);
         _open.Add(listener);
         _opened(listener);
+    }
+
+    /// <summary>
+    /// Sockets for what is wanted in place of one for more. The kernel gives no address twice, so the wide one goes
+    /// first; clients that it has not accepted yet come again. It comes back when one of the others cannot be had.
+    /// </summary>
+    private void Narrow(Listener wide)
+    {
+        List<Listener> made = [];
+        Drop(wide);
+        try
+        {
+            foreach (ListenAddress address in _wanted.Where(wide.Address.Covers).OrderBy(address => address.Breadth))
+            {
+                if (!_open.Exists(listener => listener.Address.Covers(address)))
+                {
+                    OpenFor(address);
+                    made.Add(_open[^1]);
+                }
+            }
+        }
+        catch (ServerException e)
+        {
+            made.ForEach(Drop);
+            _stayed($"{wide.Address}: stays open, though no export asks for all of it: {e.Message}");
+            Reopen(wide.Address);
+        }
+    }
+
+    private void Reopen(ListenAddress address)
+    {
+        try
+        {
+            OpenFor(address);
+        }
+        catch (ServerException e)
+        {
+            _stayed($"{e.Message}; exports are not reached there until one with this address is added again");
+        }
     }
 
     private void Drop(Listener listener)

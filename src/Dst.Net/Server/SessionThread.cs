@@ -169,7 +169,8 @@ internal sealed unsafe partial class SessionThread : IRingClient, IDisposable
             _loop = new RingLoop(ring);
             _client = _loop.Add(this);
             _ticker = new LoopTicker(_loop, ServerLimits.TickMs, OnTick);
-            _listenerSet = new ListenerSet(OnListening, OnListenerDropped);
+            _listenerSet = new ListenerSet(
+                OnListening, OnListenerDropped, line => _log.Write("listen", line, NowMs));
             _ready.Set();
             _loop.Run();
         }
