@@ -26,6 +26,9 @@ internal enum Mutation
     /// <summary>A lost connection ends the hold (S-04).</summary>
     HoldDroppedWithConnection,
 
+    /// <summary>A release leaves the newest used epoch as it was, so who was released may come back (S-04).</summary>
+    ReleaseFencesNobody,
+
     /// <summary>A grant that could not be written is given all the same (S-03).</summary>
     GrantBeforeDurable,
 

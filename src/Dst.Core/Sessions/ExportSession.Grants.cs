@@ -192,7 +192,8 @@ public sealed partial class ExportSession
         if (_release && _record.Held)
         {
             // An epoch that nobody was granted is the newest used one: the device can name none that matches.
-            _pending.Granted = _pending.Used = ++_raised;
+            _pending.Granted = ++_raised;
+            _pending.Used = Mutations.Has(Mutation.ReleaseFencesNobody) ? _pending.Used : _raised;
         }
 
         StartPersist(Persist.Leave);

@@ -19,6 +19,8 @@ public sealed class VariantTests
             static () => new ServerLaneTests().A_request_of_an_epoch_that_is_over_never_runs(),
         [Mutation.HoldDroppedWithConnection] =
             static () => new ExportSessionTests().A_second_client_is_refused_with_the_holders_name(),
+        [Mutation.ReleaseFencesNobody] =
+            static () => new ExportSessionTests().Release_keeps_a_client_out_that_was_not_there(),
         [Mutation.FlushCoversTooMuch] =
             static () => new ReplayTests().Entries_leave_only_by_a_good_flush_that_was_issued_after_them(),
     };
