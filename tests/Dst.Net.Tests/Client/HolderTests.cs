@@ -78,6 +78,64 @@ public sealed class HolderTests
     }
 
     [Theory]
+    [InlineData("away")]
+    [InlineData("live")]
+    [InlineData("in the disk")]
+    public async Task A_client_that_was_released_never_writes_again(string where)
+    {
+        using TestServer server = new();
+        TrapNode? trap = null;
+        server.Around = (node, signals) => trap = new TrapNode(node, signals);
+        server.Add("file:~/a,size=1M");
+        using HoldProxy proxy = new(server.EndPoint);
+        using NetworkNode first = TestNode.Open(TestNode.Tcp(proxy.Port), pauseMaxMs: PauseMs);
+        using TestQueue queue = TestQueue.Start(1, first)[0];
+        Assert.Equal(DstStatus.Ok, queue.Write(0, Bytes(1)));
+        TestQueue.Job? old = null;
+        if (where == "away")
+        {
+            proxy.Refuses = true;
+            proxy.CutAll();
+            old = queue.BeginWrite(0, Bytes(2));
+        }
+        else if (where == "in the disk")
+        {
+            trap!.Arm();
+            old = queue.BeginWrite(0, Bytes(2));
+            Assert.True(trap.Catches(TimeoutMs), "the write does not come");
+        }
+
+        CancellationToken stop = TestContext.Current.CancellationToken;
+        Task release = Task.Run(() => server.Host.ReleaseHold(TestServer.Name, TimeoutMs), stop);
+        if (where == "in the disk")
+        {
+            await Task.Delay(300, stop);
+            Assert.False(release.IsCompleted, "a release does not wait for the disk");
+            trap!.Release();
+        }
+
+        await release;
+        Assert.False(server.Status.IsHeld);
+        using (NetworkNode second = TestNode.Open(TestNode.Unix(server), device: 2))
+        {
+            using TestQueue other = TestQueue.Start(1, second)[0];
+            Assert.Equal(DstStatus.Ok, other.Write(0, Bytes(3)));
+            Assert.True(second.Goodbye(TimeoutMs), "the hold is not given back");
+        }
+
+        server.Stop();
+        server.Start();
+        server.Add("file:~/a,size=1M");
+        proxy.Refuses = false;
+        old ??= queue.BeginWrite(0, Bytes(2));
+        Assert.True(old.Ends(TimeoutMs), $"a request of a released client does not end: {first.Status}");
+        Assert.Equal(DstStatus.ReservationConflict, old.Status);
+        Assert.Equal(DstStatus.ReservationConflict, queue.Write(0, Bytes(4)));
+        Assert.Equal(ClientNodePhase.Failed, first.Status.Phase);
+        Reads(server, 3);
+    }
+
+    [Theory]
     [InlineData("shrunk")]
     [InlineData("exchanged")]
     [InlineData("made anew")]
