@@ -44,7 +44,8 @@ internal sealed class FrameProxy : IDisposable
     private readonly HashSet<Pipe> _pipes = [];
     private readonly Lock _gate = new();
     private FrameCut? _next;
-    private int _swallows;
+    private int _holes;
+    private bool _swallows;
 
     public FrameProxy(EndPoint server)
     {
@@ -61,7 +62,14 @@ internal sealed class FrameProxy : IDisposable
     public int Port => ((IPEndPoint)_listener.LocalEndPoint!).Port;
 
     /// <summary>Connections that stand take bytes from both ends and give them to nobody, for good.</summary>
-    public void SwallowFromNowOn() => Interlocked.Increment(ref _swallows);
+    public void SwallowFromNowOn() => Interlocked.Increment(ref _holes);
+
+    /// <summary>Those that come take bytes and give them to nobody.</summary>
+    public bool Swallows
+    {
+        get => Volatile.Read(ref _swallows);
+        set => Volatile.Write(ref _swallows, value);
+    }
 
     /// <summary>The next frame that is the one is cut.</summary>
     public void Arm(FrameCut cut) => Volatile.Write(ref _next, cut);
@@ -158,7 +166,7 @@ internal sealed class FrameProxy : IDisposable
     {
         private readonly Lock _toServer = new();
         private readonly Lock _toClient = new();
-        private readonly int _swallowsBefore = Volatile.Read(ref proxy._swallows);
+        private readonly int _holesBefore = proxy.Swallows ? -1 : Volatile.Read(ref proxy._holes);
         private int _left = 2;
 
         public void Start()
@@ -235,7 +243,7 @@ internal sealed class FrameProxy : IDisposable
             Socket to = way == Way.ToServer ? server : client;
             lock (way == Way.ToServer ? _toServer : _toClient)
             {
-                if (Volatile.Read(ref proxy._swallows) != _swallowsBefore)
+                if (Volatile.Read(ref proxy._holes) != _holesBefore)
                 {
                     return true;
                 }
