@@ -169,6 +169,8 @@ internal sealed class FrameProxy : IDisposable
         private readonly int _holesBefore = proxy.Swallows ? -1 : Volatile.Read(ref proxy._holes);
         private int _left = 2;
 
+        private bool IsSwallowed => Volatile.Read(ref proxy._holes) != _holesBefore;
+
         public void Start()
         {
             new Thread(() => Pass(Way.ToServer, client, server)) { IsBackground = true }.Start();
@@ -223,14 +225,20 @@ internal sealed class FrameProxy : IDisposable
                     }
                 }
 
-                to.Shutdown(SocketShutdown.Send);
+                if (!IsSwallowed)
+                {
+                    to.Shutdown(SocketShutdown.Send);
+                }
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
-                Close();
+                if (!IsSwallowed)
+                {
+                    Close();
+                }
             }
 
-            // The other way may go on after half a close.
+            // The other way may go on after half a close; in a hole no end hears of the other's.
             if (Interlocked.Decrement(ref _left) == 0)
             {
                 Close();
@@ -243,7 +251,7 @@ internal sealed class FrameProxy : IDisposable
             Socket to = way == Way.ToServer ? server : client;
             lock (way == Way.ToServer ? _toServer : _toClient)
             {
-                if (Volatile.Read(ref proxy._holes) != _holesBefore)
+                if (IsSwallowed)
                 {
                     return true;
                 }
