@@ -53,20 +53,28 @@ add_line() {
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
 
+# Closes the run, whatever part of it was the last.
+finish() {
+    printf '\ntook %d min %d s\n' $((SECONDS / 60)) $((SECONDS % 60))
+    echo "$passed passed, $failed failed, $skipped skipped"
+    ((failed == 0))
+    exit
+}
+
 part() { printf '\n== %s (at %d s)\n' "$*" "$SECONDS"; }
 
 part "packages"
-need_toolchain || exit 1
-need_packages iproute2 util-linux e2fsprogs procps kmod libcap2-bin curl shellcheck || exit 1
-if ! $quick; then
-    need_packages xfsprogs btrfs-progs fio dmsetup udev nftables || exit 1
+packages=(iproute2 util-linux e2fsprogs procps kmod libcap2-bin curl shellcheck)
+$quick || packages+=(xfsprogs btrfs-progs fio dmsetup udev nftables)
+if ! need_toolchain || ! need_packages "${packages[@]}"; then
+    fail "packages"
+    finish
 fi
 
 part "build"
 if ! dotnet build Dst.Ublk.sln --nologo -v quiet -p:UseSharedCompilation=true; then
     fail "build"
-    echo "$passed passed, $failed failed, $skipped skipped"
-    exit 1
+    finish
 fi
 
 native_timeout=600
@@ -229,6 +237,4 @@ if ! $quick; then
     fi
 fi
 
-printf '\ntook %d min %d s\n' $((SECONDS / 60)) $((SECONDS % 60))
-echo "$passed passed, $failed failed, $skipped skipped"
-((failed == 0))
+finish

@@ -7,6 +7,6 @@ need_toolchain() {
             "then run this again"
         return 1
     fi
-    need_packages gcc libc6-dev
+    need_packages gcc libc6-dev || return
     export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 TESTINGPLATFORM_TELEMETRY_OPTOUT=1
 }
