@@ -31,18 +31,23 @@ fi
 export PATH="$repository/artifacts/bin:$PATH"
 work=$(mktemp -d)
 export DST_RUN_DIR=/run/dst-demo.$$
-daemons=()
+daemons=() copy=
 
 finish() {
     local number
+    set +e # what can be cleaned up, is
+    if [ -n "$copy" ]; then
+        kill "$copy" 2>/dev/null
+        wait "$copy"
+    fi
     mountpoint -q "$work/mnt" && umount "$work/mnt"
     [ -z "$(dstctl list 2>/dev/null)" ] || dstctl remove-device demo --force
     for number in 1 2; do
         [ -z "$(at "$number" list 2>/dev/null)" ] || at "$number" remove-export "part$number" --force
     done
-    [ ${#daemons[@]} = 0 ] || kill "${daemons[@]}" 2>/dev/null || true
+    [ ${#daemons[@]} = 0 ] || kill "${daemons[@]}" 2>/dev/null
     for number in 1 2; do
-        ip netns del "dst-demo-$number" 2>/dev/null || true
+        ip netns del "dst-demo-$number" 2>/dev/null
     done
     rm -rf "$work" "$DST_RUN_DIR"
 }
@@ -108,7 +113,7 @@ step mount "$disk" "$work/mnt"
 step dd if=/dev/urandom of="$work/data" bs=1M count=120 status=none
 
 printf '\n# cp %s %s, and in the middle of it: kill -9 of the first server\n' "$work/data" "$work/mnt/data"
-(cp "$work/data" "$work/mnt/data" && sync -f "$work/mnt") &
+cp "$work/data" "$work/mnt/data" &
 copy=$!
 while [ "$(cat "$DST_RUN_DIR/devices/demo/nodes/0/write_bytes")" -lt $((16 << 20)) ] && kill -0 "$copy" 2>/dev/null; do
     sleep 0.1
@@ -120,6 +125,8 @@ if ! kill -0 "$copy" 2>/dev/null; then
     exit 1
 fi
 wait "$copy"
+copy=
+sync -f "$work/mnt"
 second=$(server_pid 1)
 echo "the copy has ended; the server was process $first and is now $second, started again by its dstd"
 echo "sessions that node 0 had to begin anew: $(cat "$DST_RUN_DIR/devices/demo/nodes/0/reconnects")"
