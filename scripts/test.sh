@@ -79,7 +79,7 @@ fi
 
 native_timeout=600
 if $long; then
-    export DST_GHOST_ROUNDS=10000 DST_FUZZ_RUNS=10000000
+    export DST_GHOST_ROUNDS=10000 DST_FUZZ_RUNS=10000000 DST_CUT_STRIDE=1
     native_timeout=7200
 fi
 
