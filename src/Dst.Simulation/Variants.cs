@@ -102,6 +102,7 @@ internal static class Variants
         [Mutation.ReleaseIgnored] = 50,
         [Mutation.TakeOverRefused] = 50,
         [Mutation.LossImagined] = 100,
+        [Mutation.ReleaseFencesNobody] = 20,
     };
 
     /// <summary>Every variant.</summary>
