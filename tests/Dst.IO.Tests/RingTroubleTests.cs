@@ -97,8 +97,26 @@ public sealed unsafe partial class RingTroubleTests
     public void An_error_that_waiting_does_not_mend_is_not_waited_for()
     {
         EnterPatience patience = default;
-        Assert.False(patience.TryAgain(-Errno.EBADF));
-        Assert.True(patience.TryAgain(-Errno.EINTR));
+        Assert.False(patience.TryAgain(-Errno.EBADF, 0));
+        Assert.True(patience.TryAgain(-Errno.EINTR, 0));
+    }
+
+    // A queue without work waits in the kernel for hours; the collector's signals end that wait now and then.
+    [Theory]
+    [InlineData(EnterPatience.WaitedMs, true)]
+    [InlineData(24 * 3600 * 1000, true)]
+    [InlineData(EnterPatience.WaitedMs - 1, false)]
+    [InlineData(1, false)]
+    public void Signals_that_end_a_long_wait_use_up_no_patience(int betweenMs, bool isPatient)
+    {
+        EnterPatience patience = default;
+        bool again = true;
+        for (long call = 0; call <= EnterPatience.LimitMs && again; call++)
+        {
+            again = patience.TryAgain(-Errno.EINTR, call * betweenMs);
+        }
+
+        Assert.Equal(isPatient, again);
     }
 
     [Theory]

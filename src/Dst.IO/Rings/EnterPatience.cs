@@ -12,6 +12,11 @@ internal struct EnterPatience
     /// <summary>How long it is tried.</summary>
     public const int LimitMs = 30_000;
 
+    /// <summary>
+    /// Who comes back after so long was in: a quiet ring waits for hours between two signals of the collector.
+    /// </summary>
+    public const int WaitedMs = 1_000;
+
     /// <summary>Tries before the first pause.</summary>
     private const int TriesWithoutPause = 100;
 
@@ -19,20 +24,27 @@ internal struct EnterPatience
 
     private int _tries;
     private long _beganMs;
+    private long _lastMs;
 
     /// <summary>Waits a moment, unless a signal was all that stood in the way.</summary>
     /// <param name="error">What the kernel said, negative; 0 when it took nothing.</param>
+    /// <param name="nowMs">Monotonic time.</param>
     /// <returns>False when there is nothing more to hope for.</returns>
-    public bool TryAgain(int error)
+    public bool TryAgain(int error, long nowMs)
     {
         if (error is not (0 or -Errno.EINTR or -Errno.EAGAIN or -Errno.EBUSY))
         {
             return false;
         }
 
-        long nowMs = Environment.TickCount64;
-        _beganMs = _tries == 0 ? nowMs : _beganMs;
+        if (_tries == 0 || nowMs - _lastMs >= WaitedMs)
+        {
+            _tries = 0;
+            _beganMs = nowMs;
+        }
+
         _tries++;
+        _lastMs = nowMs;
         if (error != -Errno.EINTR && _tries > TriesWithoutPause)
         {
             Thread.Sleep(PauseMs);

@@ -183,7 +183,7 @@ public sealed unsafe class Ring : IDisposable
                 return;
             }
 
-            if (taken <= 0 && !patience.TryAgain(taken))
+            if (taken <= 0 && !patience.TryAgain(taken, Environment.TickCount64))
             {
                 Environment.FailFast($"io_uring: enter failed: {Errno.Describe(-taken)}, {pending} entries pending");
             }
@@ -337,7 +337,7 @@ public sealed unsafe class Ring : IDisposable
                 Environment.FailFast("io_uring: the completion queue overflowed");
             }
 
-            if (!patience.TryAgain(taken))
+            if (!patience.TryAgain(taken, Environment.TickCount64))
             {
                 Environment.FailFast($"io_uring: no submission entry became free: {Errno.Describe(-taken)}");
             }
