@@ -155,7 +155,7 @@ internal sealed class TestServer : IDisposable
     private static Node Open(NodeSpec spec, ExportSignals signals) => spec switch
     {
         FileNodeSpec file => new BackingNode(
-            "file", BackingOpener.OpenFile(file, new BackingRequest()), signals.SignalKeeper, signals.WakeEngines),
+            "file", BackingOpener.OpenFile(file, new BackingRequest()), signals.SignalKeeper),
         MemoryNodeSpec memory => new MemoryNode(memory.SizeBytes, keeps: true),
         ZeroNodeSpec zero => new MemoryNode(zero.SizeBytes, keeps: false),
         VolatileNodeSpec lossy => new VolatileNode(lossy.Seed, (BackingNode)Open(lossy.Inner, signals)),

@@ -25,7 +25,7 @@ public sealed class DiscardTests
     {
         using TemporaryFolder folder = new();
         FileNodeSpec spec = new(folder.File("a"), FileBytes, Sparse: sparse);
-        using BackingNode node = new("file", BackingOpener.OpenFile(spec, default), static () => { }, static () => { });
+        using BackingNode node = new("file", BackingOpener.OpenFile(spec, default), static () => { });
         Assert.True(node.CanDiscard, "the file system of the tests can neither punch nor zero");
         Fill(spec.Path);
         long full = AllocatedBytes(node);

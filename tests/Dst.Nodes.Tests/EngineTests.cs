@@ -59,7 +59,7 @@ public sealed class EngineTests : IDisposable
         string text = $"file:{_folder}/{name},size={bytes},buffered";
         Assert.True(NodeSpec.TryParse(text, out NodeSpec? spec, out string? error), error);
         Backing backing = BackingOpener.OpenFile((FileNodeSpec)spec, new BackingRequest());
-        return new BackingNode("file", backing, static () => { }, static () => { });
+        return new BackingNode("file", backing, static () => { });
     }
 
     private static Driver Run(Node[] nodes, int requests, long failsFromBytes = long.MaxValue, bool giveUp = false)

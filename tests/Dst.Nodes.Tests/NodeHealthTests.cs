@@ -47,7 +47,7 @@ public sealed class NodeHealthTests : IDisposable
         File.WriteAllBytes(_path, new byte[4096]);
         Assert.True(NodeSpec.TryParse($"file:{_path},buffered", out NodeSpec? spec, out string? error), error);
         Backing backing = BackingOpener.OpenFile((FileNodeSpec)spec, new BackingRequest());
-        using var node = new BackingNode("file", backing, static () => { }, static () => { });
+        using var node = new BackingNode("file", backing, static () => { });
         using var loop = new RingLoop(Ring.Create(new RingOptions { SubmissionEntries = 8, CompletionEntries = 16 }));
         using NativeBlock buffer = NativeBlock.Allocate(4096, "test");
         LegSlot[] slots =

@@ -74,7 +74,7 @@ public sealed class VolatileNodeTests : IDisposable
     {
         Assert.True(NodeSpec.TryParse($"file:{_path},buffered", out NodeSpec? spec, out string? error), error);
         Backing backing = BackingOpener.OpenFile((FileNodeSpec)spec, new BackingRequest());
-        return new VolatileNode(seed, new BackingNode("file", backing, static () => { }, static () => { }));
+        return new VolatileNode(seed, new BackingNode("file", backing, static () => { }));
     }
 
     private unsafe int Read(VolatileNode node, int block)

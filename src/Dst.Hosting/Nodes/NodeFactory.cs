@@ -10,9 +10,8 @@ namespace Dst.Hosting.Nodes;
 
 /// <summary>Opens nodes from their specifications. Start-up only.</summary>
 /// <param name="keeperSignal">Wakes the keeper of error marks.</param>
-/// <param name="wakeQueues">Wakes the loops of the queues.</param>
 /// <param name="network">What opens network nodes; asked for with the first of them.</param>
-public sealed class NodeFactory(Action keeperSignal, Action wakeQueues, Func<NetworkOpening> network)
+public sealed class NodeFactory(Action keeperSignal, Func<NetworkOpening> network)
 {
     private readonly List<Backing> _created = [];
 
@@ -95,6 +94,6 @@ public sealed class NodeFactory(Action keeperSignal, Action wakeQueues, Func<Net
             _created.Add(backing);
         }
 
-        return new BackingNode(kind, backing, keeperSignal, wakeQueues);
+        return new BackingNode(kind, backing, keeperSignal);
     }
 }

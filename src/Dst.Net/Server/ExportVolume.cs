@@ -14,7 +14,7 @@ public sealed class ExportSignals
     private Action _wakeEngines = static () => { };
     private Action _signalKeeper = static () => { };
 
-    /// <summary>Wakes the loop of every engine thread of the export; for nodes' <c>wakeQueues</c>.</summary>
+    /// <summary>Wakes the loop of every engine thread of the export.</summary>
     public void WakeEngines() => Volatile.Read(ref _wakeEngines)();
 
     /// <summary>Wakes the keeper of error marks; for nodes' <c>keeperSignal</c>.</summary>

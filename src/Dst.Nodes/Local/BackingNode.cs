@@ -1,3 +1,6 @@
+using System.Numerics;
+using Dst.Core.Volumes;
+using Dst.IO.Rings;
 using Dst.Nodes.Backings;
 using Dst.Nodes.Health;
 
@@ -6,21 +9,21 @@ namespace Dst.Nodes.Local;
 /// <summary>A node that is a local file or disk. Its I/O runs on the ring of whichever queue asks.</summary>
 public sealed class BackingNode : Node
 {
+    private const int NoQueue = -1;
+
     private readonly Backing _backing;
-    private readonly Action _wakeQueues;
-    private int _flushOwner;
-    private int _flushWaiters;
+    private readonly RingLoop?[] _loops = new RingLoop?[VolumeLimits.QueuesMax];
+    private ulong _flushers; // a bit for each queue that has the right to flush or waits for it
+    private int _flushOwner = NoQueue;
 
     /// <summary>Takes over an open backing.</summary>
     /// <param name="type">file or dev.</param>
     /// <param name="backing">Open and locked; closed with the node.</param>
     /// <param name="keeperSignal">Wakes the keeper of error marks.</param>
-    /// <param name="wakeQueues">Wakes the loop of every queue.</param>
-    public BackingNode(string type, Backing backing, Action keeperSignal, Action wakeQueues)
+    public BackingNode(string type, Backing backing, Action keeperSignal)
     {
         Type = type;
         _backing = backing;
-        _wakeQueues = wakeQueues;
         Health = new NodeHealth(keeperSignal);
     }
 
@@ -74,36 +77,58 @@ public sealed class BackingNode : Node
     internal bool SyncsWrites => _backing.IsBlockDevice;
 
     /// <inheritdoc/>
-    public override NodeQueue CreateQueue(in NodeQueueContext context) => new BackingQueue(this, context);
+    public override NodeQueue CreateQueue(in NodeQueueContext context)
+    {
+        _loops[context.QueueIndex] = context.Loop;
+        return new BackingQueue(this, context);
+    }
 
     /// <summary>
-    /// Claims the right to flush. One flush is with the kernel at a time, over all queues: the kernel tells a failed
+    /// Claims the right to flush for a queue that has something to flush, or keeps it in mind for the right: the queue
+    /// is woken when it has it. One flush is with the kernel at a time, over all queues: the kernel tells a failed
     /// write-back to one caller only, and with two flushes under way the other would be told that all is well (C-16).
     /// </summary>
+    /// <remarks>
+    /// The right is free exactly while no bit is set, so only who sets the first bit takes it, and who clears its own
+    /// and sees others hands it on: no waiter can come between looking and acting. A queue keeps its bit, and the legs
+    /// that it waits with, until it has had its turn; so it serves when the right comes.
+    /// </remarks>
     internal bool TryClaimFlush(int queueIndex)
     {
-        if (Interlocked.CompareExchange(ref _flushOwner, queueIndex + 1, 0) == 0)
+        // Acquire: pairs with the release of whoever handed it on; its outcome is in Health.
+        if (Volatile.Read(ref _flushOwner) == queueIndex)
         {
             return true;
         }
 
-        // Full fence between announcing ourselves and looking again; pairs with the exchanges in ReleaseFlush: either
-        // the owner sees us waiting, or we see it gone.
-        Interlocked.Exchange(ref _flushWaiters, 1);
-        return Interlocked.CompareExchange(ref _flushOwner, queueIndex + 1, 0) == 0;
+        if (Interlocked.Or(ref _flushers, 1UL << queueIndex) != 0)
+        {
+            return false;
+        }
+
+        Volatile.Write(ref _flushOwner, queueIndex);
+        return true;
     }
 
     /// <summary>
-    /// Gives the right to flush back and wakes the queues that wait for it. The outcome is in <see cref="Health"/> by
-    /// then.
+    /// Gives the right to flush to the next queue that waits, counted up from this one and around: each has its turn
+    /// before any has its second. The outcome is in <see cref="Health"/> by then.
     /// </summary>
-    internal void ReleaseFlush()
+    internal void ReleaseFlush(int queueIndex)
     {
-        Interlocked.Exchange(ref _flushOwner, 0);
-        if (Interlocked.Exchange(ref _flushWaiters, 0) != 0)
+        ulong own = 1UL << queueIndex;
+        // Before the bit: from then on another queue may write it.
+        Volatile.Write(ref _flushOwner, NoQueue);
+        ulong waiting = Interlocked.And(ref _flushers, ~own) & ~own;
+        if (waiting == 0)
         {
-            _wakeQueues();
+            return;
         }
+
+        int steps = BitOperations.TrailingZeroCount(BitOperations.RotateRight(waiting, queueIndex));
+        int next = (queueIndex + steps) % VolumeLimits.QueuesMax;
+        Volatile.Write(ref _flushOwner, next);
+        _loops[next]!.Wake();
     }
 
     /// <inheritdoc/>

@@ -254,7 +254,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
         TryFlush(nowTicks);
     }
 
-    /// <summary>Starts one flush for all that wait, if no queue has one under way.</summary>
+    /// <summary>Starts one flush for all that wait, once it is this queue's turn.</summary>
     private void TryFlush(long nowTicks)
     {
         if (_waitingForFlush.IsEmpty || !_inFlush.IsEmpty)
@@ -269,7 +269,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
 
         if (_health.State != NodeHealthState.Live)
         {
-            _node.ReleaseFlush();
+            _node.ReleaseFlush(_queueIndex);
             while (!_waitingForFlush.IsEmpty)
             {
                 HoldForMark(_waitingForFlush.TakeFirst(_slots), nowTicks);
@@ -306,7 +306,7 @@ internal sealed unsafe class BackingQueue : NodeQueue, IRingClient
         }
 
         // Health first, then the right to flush: whoever flushes next sees the failure.
-        _node.ReleaseFlush();
+        _node.ReleaseFlush(_queueIndex);
         if (result < 0 || _health.State != NodeHealthState.Live)
         {
             while (!done.IsEmpty)

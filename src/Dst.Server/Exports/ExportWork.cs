@@ -34,7 +34,7 @@ internal sealed class ExportWork
         Record = record;
         _state = state;
         _isNew = record.Layout is null;
-        _nodes = new NodeSet(new NodeFactory(_signals.SignalKeeper, _signals.WakeEngines, Network));
+        _nodes = new NodeSet(new NodeFactory(_signals.SignalKeeper, Network));
 
         NetworkOpening Network() => _network ??= ExportNodes.Opening(record, state, Engines, log);
     }

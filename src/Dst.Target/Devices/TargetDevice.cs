@@ -57,7 +57,7 @@ internal sealed class TargetDevice
         _run = run;
         _name = name;
         _log = log;
-        _nodes = new NodeSet(new NodeFactory(() => _keeper?.Signal(), () => _queues?.Wake(), () => _network!));
+        _nodes = new NodeSet(new NodeFactory(() => _keeper?.Signal(), () => _network!));
     }
 
     /// <summary>

@@ -281,7 +281,7 @@ public class FileOpeningTests
         {
             string path = fill is { } bytes ? folder.Filled(name, bytes) : folder.File(name);
             Backing backing = BackingOpener.OpenFile(new FileNodeSpec(path), reading);
-            return new BackingNode("file", backing, static () => { }, static () => { });
+            return new BackingNode("file", backing, static () => { });
         }
     }
 
