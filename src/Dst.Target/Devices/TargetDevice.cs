@@ -159,6 +159,8 @@ internal sealed class TargetDevice
         queues.Start();
         StartKernel(queues);
         State = "live";
+        // Pairs with the increment in QueueSet.OnEnded: either the last queue sees that we are live, or we see its end.
+        Interlocked.MemoryBarrier();
         if (queues.HaveEnded)
         {
             throw new TargetFatalException($"{UblkControl.BlockPath(geometry.UblkId)} was stopped by somebody else");
