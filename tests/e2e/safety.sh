@@ -198,16 +198,17 @@ test_no_target_keeps_a_mount_of_others() {
     dstctl remove-device b
 }
 
+# Two queues that flush one node, so that they also wait for each other.
 test_no_allocation_per_request() {
     start_daemon
     local path
-    path=$(dstctl add-device quiet --node "file:$f/1,size=32M" mem:32M --queues 1)
-    fio --name=many --filename="$path" --direct=1 --rw=randrw --bs=4k --ioengine=io_uring --iodepth=32 \
-        --number_ios="$requests" --size=64M --io_size=64G --output="$f/fio.out"
+    path=$(dstctl add-device quiet --node "file:$f/1,size=32M" mem:32M --queues 2)
+    fio --name=many --filename="$path" --direct=1 --rw=randrw --bs=4k --ioengine=io_uring --iodepth=32 --numjobs=2 \
+        --fsync=16 --number_ios="$(((requests + 1) / 2))" --size=64M --io_size=64G --output="$f/fio.out"
     dstctl remove-device quiet
-    grep -o 'queue ended:.*' "$daemon_log" | tail -n 1 | tee "$f/line"
-    grep -q ', 0 bytes allocated' "$f/line"
-    [ "$(sed 's/[^0-9]*\([0-9]*\) reads, \([0-9]*\) writes.*/\1 + \2/' "$f/line" | xargs expr)" -ge "$requests" ]
+    grep -o 'queue ended:.*' "$daemon_log" | tail -n 2 | tee "$f/lines"
+    [ "$(grep -c ', 0 bytes allocated' "$f/lines")" = 2 ]
+    [ "$(awk '{ n += $3 + $5 } END { printf "%d", n }' "$f/lines")" -ge "$requests" ]
 }
 
 # U-10: the collector stops threads with signals; none may cost or double a request.
