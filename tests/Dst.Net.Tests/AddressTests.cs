@@ -106,6 +106,28 @@ public sealed partial class AddressTests
     }
 
     [Theory]
+    [InlineData("127.0.0.1", "127.0.0.1")]
+    [InlineData("0.0.0.0", "127.0.0.1")]
+    [InlineData("[::]", "127.0.0.1")]
+    public void Two_servers_never_share_a_port(string first, string second)
+    {
+        using TestServer one = new();
+        using TestServer two = new();
+        int port = FreePort();
+        Assert.True(AllowList.TryParse(["127.0.0.1"], out AllowList? allow, out _));
+        one.Add("mem:1M", one.Settings("a") with { Listen = [Address($"{first}:{port}")], Allow = allow });
+        ServerException refused = Assert.Throws<ServerException>(() => two.Add(
+            "mem:1M", two.Settings("b") with { Listen = [Address($"{second}:{port}")], Allow = allow }));
+        Assert.Equal(ServerFault.InUse, refused.Fault);
+        Assert.Contains("cannot listen: address in use", refused.Message, StringComparison.Ordinal);
+        Assert.Empty(two.Host.Status().Exports);
+        // Its connections that linger in TIME_WAIT keep no successor from the port.
+        Assert.True(Sees(new IPEndPoint(IPAddress.Loopback, port), "a"));
+        one.Host.RemoveExport("a", false, 5_000);
+        two.Add("mem:1M", two.Settings("b") with { Listen = [Address($"{second}:{port}")], Allow = allow });
+    }
+
+    [Theory]
     [InlineData("0.0.0.0", "127.0.0.1")]
     [InlineData("[::]", "127.0.0.1")]
     [InlineData("[::]", "127.0.0.1", "[::1]")]

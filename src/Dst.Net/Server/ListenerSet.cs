@@ -4,9 +4,27 @@ using Dst.Interop;
 
 namespace Dst.Net.Server;
 
+/// <summary>What kind of refusal a <see cref="ServerException"/> is.</summary>
+public enum ServerFault
+{
+    /// <summary>It failed.</summary>
+    Failed,
+
+    /// <summary>Somebody else has what it needs.</summary>
+    InUse,
+
+    /// <summary>What was asked for can never be.</summary>
+    WrongInput,
+}
+
 /// <summary>The server cannot do what was asked; the message is one line for people.</summary>
 /// <param name="message">What failed, on which object, why, what to do.</param>
-public sealed class ServerException(string message) : Exception(message);
+/// <param name="fault">What kind of refusal it is.</param>
+public sealed class ServerException(string message, ServerFault fault = ServerFault.Failed) : Exception(message)
+{
+    /// <summary>What kind of refusal it is.</summary>
+    public ServerFault Fault => fault;
+}
 
 /// <summary>One socket that listens.</summary>
 internal sealed class Listener : IDisposable
@@ -61,6 +79,14 @@ internal sealed class Listener : IDisposable
         catch (Exception e) when (e is SocketException or IOException or UnauthorizedAccessException)
         {
             socket?.Dispose();
+            if (e is SocketException { SocketErrorCode: SocketError.AddressAlreadyInUse })
+            {
+                throw new ServerException(
+                    $"{address}: cannot listen: address in use; end the program that listens there (ss -ltnp names it) "
+                    + "or choose another address or port",
+                    ServerFault.InUse);
+            }
+
             throw new ServerException(
                 $"{address}: cannot listen: {e.Message}; is another program there, and does the address exist?");
         }
@@ -79,7 +105,8 @@ internal sealed class Listener : IDisposable
     private static Socket OpenTcp(IPEndPoint endPoint)
     {
         Socket socket = new(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-        socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.ReuseAddress, true);
+        // The class library's ReuseAddress sets SO_REUSEPORT too, with which two servers share a port unawares.
+        socket.SetRawSocketOption(LinuxAbi.SOL_SOCKET, LinuxAbi.SO_REUSEADDR, BitConverter.GetBytes(1));
         if (endPoint.AddressFamily == AddressFamily.InterNetworkV6)
         {
             socket.DualMode = endPoint.Address.Equals(IPAddress.IPv6Any);

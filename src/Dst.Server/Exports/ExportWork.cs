@@ -139,7 +139,7 @@ internal sealed class ExportWork
         {
             // The volume was closed with the refusal.
             Undo();
-            throw new ControlException(ControlErrorCode.Failure, e.Message).With(volume.Notes);
+            throw new ControlException(CodeOf(e.Fault), e.Message).With(volume.Notes);
         }
 
         State = ExportWorkState.Live;
@@ -169,6 +169,13 @@ internal sealed class ExportWork
         State = ExportWorkState.Closed;
         return notes;
     }
+
+    private static ControlErrorCode CodeOf(ServerFault fault) => fault switch
+    {
+        ServerFault.InUse => ControlErrorCode.Busy,
+        ServerFault.WrongInput => ControlErrorCode.Usage,
+        _ => ControlErrorCode.Failure,
+    };
 
     private static ExportGeometry GeometryOf(ExportLayout layout) => new(
         (ulong)layout.SizeBytes,
