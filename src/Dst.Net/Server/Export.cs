@@ -34,6 +34,11 @@ public sealed record ExportSettings
     /// <summary>Its part of the server's payload budget; null for a share of what is free.</summary>
     public long? MemoryBytes { get; init; }
 
+    /// <summary>
+    /// It was served before and comes back: it is never refused for want of budget, and has at least what it needs.
+    /// </summary>
+    public bool Returns { get; init; }
+
     /// <summary>Most connections of the writer's session.</summary>
     public int ConnectionsMax { get; init; } = 16;
 

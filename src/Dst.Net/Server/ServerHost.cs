@@ -388,20 +388,36 @@ public sealed class ServerHost : IDisposable
         long leastBytes = engines * ((BlocksPerEngineMin * (long)blockBytes) + connectionBytes);
         lock (_lock)
         {
-            long freeBytes = _options.MemoryBytes - _usedBytes;
+            long freeBytes = long.Max(0, _options.MemoryBytes - _usedBytes);
             long shareBytes = long.Min(ServerLimits.DefaultExportMemoryBytes, freeBytes / ShareOfFree);
             long wantedBytes = settings.MemoryBytes ?? long.Max(shareBytes, leastBytes);
-            if (wantedBytes < leastBytes || wantedBytes > freeBytes)
+            if (settings.Returns)
             {
-                throw new ServerException(
-                    $"export {settings.Name}: {engines} engine threads with requests of "
-                    + $"{volume.Geometry.MaxRequestBytes} bytes need {leastBytes} bytes, "
-                    + $"it would have {long.Min(wantedBytes, freeBytes)}; "
-                    + "raise --memory of the server or use fewer engine threads");
+                // It fitted once. What it finds free depends on who came back before it, and what it needs on the
+                // processors of this machine: neither may keep it away.
+                wantedBytes = long.Max(wantedBytes, leastBytes);
+            }
+            else if (wantedBytes < leastBytes || wantedBytes > freeBytes)
+            {
+                throw NoRoom(settings.Name, wantedBytes, leastBytes, freeBytes);
             }
 
             _usedBytes += wantedBytes;
             return wantedBytes;
         }
+    }
+
+    private ServerException NoRoom(string name, long wantedBytes, long leastBytes, long freeBytes)
+    {
+        long neededBytes = long.Max(wantedBytes, leastBytes);
+        bool never = wantedBytes < leastBytes || neededBytes > _options.MemoryBytes;
+        string given = wantedBytes < leastBytes ? $", more than its --memory of {wantedBytes}" : string.Empty;
+        string next = wantedBytes < leastBytes ? "give a larger --memory or a smaller --max-io"
+            : never ? "give a smaller --max-io or --memory"
+            : "remove one or give a smaller --max-io or --memory";
+        return new ServerException(
+            $"export {name}: needs {neededBytes} bytes of memory{given}; exports of this host may use "
+            + $"{_options.MemoryBytes >> 20}M together, {freeBytes} bytes are free; {next}",
+            never ? ServerFault.WrongInput : ServerFault.Failed);
     }
 }

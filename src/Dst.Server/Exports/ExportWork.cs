@@ -244,6 +244,7 @@ internal sealed class ExportWork
             Allow = rules.Allow,
             Engines = Engines,
             MemoryBytes = request.MemoryBytes,
+            Returns = !_isNew,
         };
     }
 }
