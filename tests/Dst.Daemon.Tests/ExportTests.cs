@@ -52,8 +52,14 @@ public sealed class ExportTests
     [InlineData("e", "zero:1M", "[::]:7003", null)]
     [InlineData("e", "zero:1M", "127.0.0.1:7003", "10.0.0.1/8")]
     [InlineData("e", "zero:1M", "127.0.0.1:7003", "everybody")]
+    [InlineData("e", "zero:1M", "127.0.0.1:0", null)]
+    [InlineData("e", "zero:1M", "224.0.0.1:7003", "192.0.2.0/24")]
+    [InlineData("e", "zero:1M", "[ff02::1]:7003", "192.0.2.0/24")]
+    [InlineData("e", "zero:1M", "255.255.255.255:7003", "192.0.2.0/24")]
+    [InlineData("e", "zero:1M", null, null, -1L)]
+    [InlineData("e", "zero:1M", null, null, 0L)]
     public async Task Wrong_requests_are_usage_errors_and_change_nothing(
-        string name, string node, string? listen, string? allow)
+        string name, string node, string? listen, string? allow, long? memoryBytes = null)
     {
         await using TestBed bed = await TestBed.StartedAsync();
         ExportRequest request = new()
@@ -62,6 +68,7 @@ public sealed class ExportTests
             Nodes = [node],
             Listen = listen is null ? null : [listen],
             Allow = allow is null ? null : [allow],
+            MemoryBytes = memoryBytes,
         };
         ControlError error = await AddFailsAsync(bed, request, HttpStatusCode.BadRequest);
         Assert.Equal(ControlErrorCode.Usage, error.Code);
