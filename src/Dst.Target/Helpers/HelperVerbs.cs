@@ -98,6 +98,11 @@ internal static class HelperVerbs
     /// <summary>Deletes the kernel device of a dead target; any other is left alone (D-03).</summary>
     private static int DeleteDevice(int id)
     {
+        if (new DriverTraces().ProveNone(id))
+        {
+            return 0;
+        }
+
         using var control = new UblkControl();
         if (control.TryGetInfo(id) is not { } info)
         {
@@ -128,6 +133,11 @@ internal static class HelperVerbs
     /// </summary>
     private static int Sweep()
     {
+        if (new DriverTraces().ProveNone())
+        {
+            return 0;
+        }
+
         using var control = new UblkControl();
         int result = 0;
         foreach (string path in Directory.EnumerateFiles("/dev", "ublkc*"))
