@@ -106,10 +106,7 @@ internal static class NodeCommands
     private static bool TryRead(string[] texts, out NodeSettings? settings, out string? error)
     {
         settings = null;
-        error = texts.Select(text => text.Split('=')[0])
-            .FirstOrDefault(key => !Keys.Contains(key, StringComparer.Ordinal)) is { } unknown
-                ? $"'{unknown}' is not one of {string.Join(", ", Keys)}"
-                : null;
+        error = ProblemOf(texts);
         IEnumerable<string> parts =
             texts.Where(text => text is not (NoDeadline or NoRetryTime)).Prepend("dst://host/export");
         if (error is not null
@@ -129,5 +126,21 @@ internal static class NodeCommands
                 : null,
         };
         return true;
+    }
+
+    // Behind a comma other keys of a specification would pass, and the first of two would count for nothing.
+    private static string? ProblemOf(string[] texts)
+    {
+        string[] keys = [.. texts.Select(text => text.Split('=')[0])];
+        if (keys.FirstOrDefault(key => !Keys.Contains(key, StringComparer.Ordinal)) is { } unknown)
+        {
+            return $"'{unknown}' is not one of {string.Join(", ", Keys)}";
+        }
+
+        return texts.FirstOrDefault(text => text.Contains(',', StringComparison.Ordinal)) is { } several
+            ? $"'{several}': one KEY=VALUE per argument"
+            : keys.GroupBy(key => key, StringComparer.Ordinal).FirstOrDefault(same => same.Count() > 1) is { } twice
+                ? $"{twice.Key} is given twice"
+                : null;
     }
 }
