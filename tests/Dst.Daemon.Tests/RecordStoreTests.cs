@@ -56,6 +56,23 @@ public sealed class RecordStoreTests : IDisposable
         Assert.Equal(2, Assert.Single(store.LoadAll()).Record!.Request.Id);
     }
 
+    [Theory]
+    [InlineData("a b.json")]
+    [InlineData("a b.json.prev")]
+    [InlineData(".json")]
+    [InlineData("..json")]
+    public void A_file_that_no_object_can_have_is_told_and_left_alone(string file)
+    {
+        RecordStore<DeviceRecord> store = RecordStores.Devices(_state);
+        store.Save(Record("a", 1));
+        string path = $"{_state.Devices}/{file}";
+        File.WriteAllText(path, "");
+        List<string> told = [];
+        Assert.Equal("a", Assert.Single(store.LoadAll((where, why) => told.Add($"{where}: {why}"))).Name);
+        Assert.StartsWith($"{path}: it is no record", Assert.Single(told), StringComparison.Ordinal);
+        Assert.True(File.Exists(path));
+    }
+
     [Fact]
     public void A_write_interrupted_anywhere_leaves_the_old_or_the_new_one()
     {

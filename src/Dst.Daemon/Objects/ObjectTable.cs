@@ -55,7 +55,7 @@ internal sealed class ObjectTable<TWorker, TRecord>(
         List<(TWorker Worker, StoredRecord<TRecord> Stored)> found = [];
         lock (_lock)
         {
-            IEnumerable<StoredRecord<TRecord>> all = store.LoadAll()
+            IEnumerable<StoredRecord<TRecord>> all = store.LoadAll(log.RecordProblem)
                 .Concat(orphans.Select(name => new StoredRecord<TRecord>(name, null, null, null, false)));
             foreach (StoredRecord<TRecord> stored in all.DistinctBy(each => each.Name, StringComparer.Ordinal))
             {

@@ -1,4 +1,5 @@
 using Dst.Control;
+using Dst.Core.Specs;
 using Dst.Daemon.Kernel;
 
 namespace Dst.Daemon.Store;
@@ -42,7 +43,10 @@ internal sealed class RecordStore<T>(RecordForm<T> form, string folder, Action<S
     private const UnixFileMode PrivateFile = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
     /// <summary>Reads every record and clears away what interrupted writes left.</summary>
-    public IReadOnlyList<StoredRecord<T>> LoadAll()
+    /// <param name="stranger">
+    /// Gets path and reason of each file that no object can have: it is left alone, nobody could name its object.
+    /// </param>
+    public IReadOnlyList<StoredRecord<T>> LoadAll(Action<string, string>? stranger = null)
     {
         SortedSet<string> names = new(StringComparer.Ordinal);
         foreach (string path in Directory.GetFiles(folder))
@@ -54,15 +58,27 @@ internal sealed class RecordStore<T>(RecordForm<T> form, string folder, Action<S
             }
             else if (file.EndsWith(RecordSuffix + PreviousSuffix, StringComparison.Ordinal))
             {
-                names.Add(file[..^(RecordSuffix + PreviousSuffix).Length]);
+                Add(path, file[..^(RecordSuffix + PreviousSuffix).Length]);
             }
             else if (file.EndsWith(RecordSuffix, StringComparison.Ordinal))
             {
-                names.Add(file[..^RecordSuffix.Length]);
+                Add(path, file[..^RecordSuffix.Length]);
             }
         }
 
         return [.. names.Select(Load)];
+
+        void Add(string path, string name)
+        {
+            if (ObjectName.TryCheck(name, out string? fault))
+            {
+                names.Add(name);
+            }
+            else
+            {
+                stranger?.Invoke(path, $"it is no record of dstd and is left alone: {fault}");
+            }
+        }
     }
 
     /// <summary>Stores a record durably, keeping the generation before it.</summary>
