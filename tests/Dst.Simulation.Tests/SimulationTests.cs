@@ -33,6 +33,9 @@ public sealed class SimulationTests
     [InlineData("resends-without-log-room", "NoEarlyFlush")]
     [InlineData("replay-cut-short", "ReplayOverwritesNewer")]
     [InlineData("successor-over-a-cut", "PredecessorIgnored")]
+    [InlineData("retries-with-other-slots", "RetriesForgotten")]
+    [InlineData("later-budget-of-what-waits", "RetriesForgotten")]
+    [InlineData("later-budget-of-a-read", "RetriesForgotten")]
     public void AScenarioFindsWhatItIsAbout(string scenario, string variant) =>
         Assert.NotNull(WithVariant(variant, () => Scenarios.Find(scenario)!.Run(null)).Violation);
 
