@@ -101,6 +101,19 @@ public sealed class CreationTests
         await bed.AddAsync("a", 2);
     }
 
+    [Fact]
+    public async Task What_a_failed_creation_leaves_is_told_with_its_error()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        bed.Mode("a", "fail-at-open");
+        bed.HelperMode("delete-device", "fail");
+        ControlError error = await bed.AddFailsAsync(TestBed.Request("a", 2), HttpStatusCode.InternalServerError);
+        Assert.Contains("fake open failed", error.Message, StringComparison.Ordinal);
+        Assert.EndsWith("; remove a", error.Message, StringComparison.Ordinal);
+        Assert.Contains("not undone (ublk device 2 cannot be deleted: ", error.Message, StringComparison.Ordinal);
+        bed.HelperMode("delete-device");
+    }
+
     [Theory]
     [InlineData("no-socket")]
     [InlineData("silent")]

@@ -13,8 +13,8 @@ internal sealed partial class DeviceWorker
         if (result.Error is { } error)
         {
             _services.Log.CreationFailed(Name, error.Message);
-            RollBack(error, result.Unclean);
-            throw new ControlException(error.Code, error.Message);
+            string stays = RollBack(error, result.Unclean);
+            throw new ControlException(error.Code, error.Message + stays);
         }
     }
 

@@ -91,8 +91,8 @@ internal sealed partial class ExportWorker : ObjectWorker<ExportView, ExportReco
         if (await ServeAsync(record, cancel) is { } error)
         {
             _services.Log.ExportNotCreated(Name, error.Message);
-            RollBack(error);
-            throw new ControlException(error.Code, error.Message);
+            string stays = RollBack(error);
+            throw new ControlException(error.Code, error.Message + stays);
         }
     }
 

@@ -206,7 +206,8 @@ internal abstract class ObjectWorker<TView, TRecord, TSession> : IObjectWorker<T
     /// <summary>Undoes a creation: nothing is left but, if it cannot be undone, the reason.</summary>
     /// <param name="error">Why it failed.</param>
     /// <param name="unclean">What stands in the way of undoing it; null for nothing.</param>
-    protected void RollBack(ControlError error, ControlError? unclean = null)
+    /// <returns>What to tell besides the error: nothing, or that the object is still there and why.</returns>
+    protected string RollBack(ControlError error, ControlError? unclean = null)
     {
         if (unclean is null)
         {
@@ -214,7 +215,7 @@ internal abstract class ObjectWorker<TView, TRecord, TSession> : IObjectWorker<T
             {
                 DropRecord();
                 Vanish();
-                return;
+                return "";
             }
             catch (ControlException e)
             {
@@ -227,6 +228,7 @@ internal abstract class ObjectWorker<TView, TRecord, TSession> : IObjectWorker<T
             State = ObjectState.Failed,
             Reason = $"creation failed ({error.Message}) and is not undone ({unclean.Message}); remove it",
         });
+        return $"; the creation is not undone ({unclean.Message}); remove {Name}";
     }
 
     /// <summary>
