@@ -15,6 +15,7 @@ cd "$repository" || exit 1
 readonly most_seeds=1000 seeds_per_batch=50 replays=3
 readonly batch_starts_until_s=150 # a batch takes 6 s on two quiet cores
 readonly step_timeout_s=900
+readonly least_steps_per_cpu_s=200000 # of one core
 
 long=false
 case ${1:-} in
@@ -91,6 +92,20 @@ fresh_seeds() {
     echo "fresh seeds: $first..$((from - 1)), until $SECONDS s; again: SIM_SEED=$first scripts/simulate.sh"
 }
 
+# Of CPU time, so that a busy machine does not fail it.
+speed() {
+    local steps cpu_ms
+    read -r steps cpu_ms < <(tail -q -n 1 "$results"/seeds-*.log \
+        | sed -nE 's/^seeds .* ([0-9]+) steps in .* ([0-9]+)\.([0-9]{3}) s of CPU time, [0-9]+ steps\/s$/\1 \2\3/p' \
+        | awk '{ steps += $1; ms += $2 } END { printf "%d %d\n", steps, ms }')
+    if ((cpu_ms > 0 && steps * 1000 / cpu_ms >= least_steps_per_cpu_s)); then
+        passed=$((passed + 1))
+        echo "speed: $((steps * 1000 / cpu_ms)) steps per second of CPU time, at least $least_steps_per_cpu_s"
+    else
+        fail "speed: $steps steps in $cpu_ms ms of CPU time; at least $least_steps_per_cpu_s a second must be"
+    fi
+}
+
 # Pairs of state and event that may come, and that no fresh seed has met; PossiblePairs.cs lists the others.
 unreached() {
     local logs=("$results"/seeds-*.log)
@@ -121,6 +136,7 @@ for ((i = 0; i < replays; i++)); do
     replay_both $((first + i))
 done
 fresh_seeds
+speed
 unreached
 wait $variants
 count variants $?
