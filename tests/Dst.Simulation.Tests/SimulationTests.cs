@@ -91,6 +91,24 @@ public sealed class SimulationTests
     }
 
     [Fact]
+    public void NoSettingIsUndoneAndAnotherSearchFindsNoSmallerPlan()
+    {
+        ShrinkResult? first = WithVariant("AckBeforeDurable", () => Shrinker.Shrink(1, PlanOf, static _ => { }));
+        string[] names = [.. first!.Settings.Select(static setting => setting.Split('=')[0])];
+        Assert.Equal(names.Length, names.Distinct(StringComparer.Ordinal).Count());
+        Assert.Equal(1, first.Plan.Depth);
+        Plan Small(ulong seed)
+        {
+            Plan plan = PlanOf(seed);
+            Assert.All(first.Settings, setting => Assert.Null(plan.Set(setting.Split('=')[0], setting.Split('=')[1])));
+            return plan;
+        }
+
+        ShrinkResult? second = WithVariant("AckBeforeDurable", () => Shrinker.Shrink(1, Small, static _ => { }));
+        Assert.Equal(first.Plan.ToString(), second!.Plan.ToString());
+    }
+
+    [Fact]
     public void AGoodSeedIsNotShrunk() => Assert.Null(Shrinker.Shrink(1, PlanOf, static _ => { }));
 
     [Fact]
