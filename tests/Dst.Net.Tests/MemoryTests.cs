@@ -22,7 +22,7 @@ public sealed class MemoryTests
     private const int ReadBytes = 32 * 1024;
     private const int RunMs = WireLimits.SilenceMs + 2_000;
 
-    /// <summary>Of the tests' own sockets and of a heap that collects late.</summary>
+    /// <summary>Of the tests' own sockets, of code that is compiled meanwhile, and of the heap's own steps.</summary>
     private const long SlackBytes = 16 << 20;
 
     [Fact]
@@ -33,13 +33,14 @@ public sealed class MemoryTests
         using ScriptedClient good = ScriptedClient.Live(server.EndPoint, TestServer.Name);
         ulong sequence = 0;
         GoOn(good, ref sequence, 500);
+        GC.Collect();
         long boundBytes = (2L * ServerLimits.ConnectionsMax * Peer.BufferBytes) + SlackBytes;
         long beforeBytes = ResidentBytes();
         List<Socket> idle = [];
         using CancellationTokenSource end = new();
         using Hostiles hostiles = new(server);
         Thread thread = new(() => hostiles.Run(end.Token)) { Name = "hostiles" };
-        long mostBytes = 0;
+        long mostBytes = long.MinValue;
         try
         {
             for (int i = 0; i < IdleConnections; i++)
@@ -57,6 +58,8 @@ public sealed class MemoryTests
                 long turn = Environment.TickCount64;
                 GoOn(good, ref sequence, 10);
                 longestMs = long.Max(longestMs, Environment.TickCount64 - turn);
+                // What these clients leave: the runtime lets that grow with the processor's cache.
+                GC.Collect(0);
                 mostBytes = long.Max(mostBytes, ResidentBytes() - beforeBytes);
             }
 
