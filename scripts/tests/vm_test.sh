@@ -65,7 +65,8 @@ vm() {
 start_vm() {
     : >"$WORK/out"
     set -m
-    "$VM" "$@" >"$WORK/out" 2>"$WORK/err" &
+    # Whoever started these tests may ignore interrupts, and a shell cannot take that back.
+    env --default-signal=INT "$VM" "$@" >"$WORK/out" 2>"$WORK/err" &
     job=$!
     set +m
 }
