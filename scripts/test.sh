@@ -201,7 +201,7 @@ if ! $quick; then
     part "publish"
     if scripts/publish.sh; then
         part "vm.sh"
-        vm_tests=(usage_errors surroundings live_output interrupt_kills panic boots_again gate)
+        vm_tests=(usage_errors surroundings live_output clock interrupt_kills panic boots_again gate)
         if $long; then
             vm_tests=()
         else

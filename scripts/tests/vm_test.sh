@@ -145,6 +145,16 @@ timeout_kills() {
     expect_clean
 }
 
+# It goes by this machine's own, and was not measured in the guest.
+clock() {
+    vm -- bash -c 'sed -n "s/.*tsc_early_khz=\([0-9]*\).*/\1/p" /proc/cmdline; dmesg'
+    expect status "$status" 0
+    local khz
+    khz=$(head -n 1 <<<"$out")
+    [[ $out == *"tsc: Detected $((khz / 1000)).$(printf %03d $((khz % 1000))) MHz"* ]] ||
+        note "the guest did not take the frequency of $khz kHz"
+}
+
 interrupt_kills() {
     start_vm -- bash -c 'echo started; sleep 1000'
     wait_output started
@@ -329,7 +339,7 @@ run_side_by_side() {
 tests=("$@")
 ((${#tests[@]})) || tests=(usage_errors archive_out_of_reach boots_6_12 boots_7 surroundings live_output whole_output
     reader_gone timeout_kills interrupt_kills killed_script_leaves_no_process disks udev_probes shared_folder many_files
-    shell panic boots_again gate hung_task counted_instructions run_side_by_side)
+    shell clock panic boots_again gate hung_task counted_instructions run_side_by_side)
 for test in "${tests[@]}"; do
     run "$test"
 done
