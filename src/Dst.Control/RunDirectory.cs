@@ -45,6 +45,9 @@ public sealed class RunDirectory(string path)
     /// <summary>Control socket of the server of exports.</summary>
     public string ServerSocket => $"{Path}/server.sock";
 
+    /// <summary>Held exclusively by the server of exports for its life (D-05).</summary>
+    public string ServerLock => $"{Path}/server.lock";
+
     /// <summary>Status tree of the server of exports.</summary>
     public string Server => $"{Path}/server";
 
@@ -82,6 +85,9 @@ public sealed class StateDirectory(string path)
 
     /// <summary>Last epoch of one network node, written by its target (S-03).</summary>
     public string NodeEpoch(string device, int nodeIndex) => $"{Devices}/{device}.{nodeIndex}.epoch";
+
+    /// <summary>Held exclusively by the server of exports for its life (D-05).</summary>
+    public string ServerLock => $"{Path}/server.lock";
 
     /// <summary>Folder of what is kept of exports.</summary>
     public string Exports => $"{Path}/exports";

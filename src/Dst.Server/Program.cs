@@ -21,8 +21,19 @@ if (args is not ["--run-dir", var runPath, "--state-dir", var statePath])
     return ServerExit.Usage;
 }
 
+var run = new RunDirectory(runPath);
+var state = new StateDirectory(statePath);
 string? warning = ProcessGuard.EnterShared();
 var log = new ProcessLog("dst-server");
+// Before anything is touched: socket, tree and records may be those of a server that lives.
+using ServerLock? runLock = ServerLock.TryTake(run.ServerLock, out string problem);
+using ServerLock? stateLock = runLock is null ? null : ServerLock.TryTake(state.ServerLock, out problem);
+if (stateLock is null)
+{
+    log.Write(problem);
+    return ServerExit.Failed;
+}
+
 if (warning is not null)
 {
     log.Write(warning);
@@ -37,8 +48,8 @@ foreach (string complaint in ProcessGuard.Harden())
 
 var options = new ServerOptions
 {
-    Run = new RunDirectory(runPath),
-    State = new StateDirectory(statePath),
+    Run = run,
+    State = state,
     Version = version,
     Warning = warning,
 };

@@ -304,7 +304,7 @@ public sealed class ExportTests
         return await TestBed.ReadAsync(response, HttpStatusCode.Created, ControlJson.Default.ExportStatus);
     }
 
-    private static async Task<ControlError> AddFailsAsync(TestBed bed, ExportRequest request, HttpStatusCode status)
+    internal static async Task<ControlError> AddFailsAsync(TestBed bed, ExportRequest request, HttpStatusCode status)
     {
         using HttpResponseMessage response = await PostAsync(bed, request);
         return await TestBed.ReadAsync(response, status, ControlJson.Default.ControlError);

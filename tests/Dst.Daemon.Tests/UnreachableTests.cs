@@ -92,6 +92,21 @@ public sealed class UnreachableTests
         Assert.Single(bed.TargetPids());
     }
 
+    [Fact]
+    public async Task No_server_is_started_beside_one_that_cannot_be_reached()
+    {
+        await using TestBed bed = await TestBed.StartedAsync();
+        using (FileStream held = Own(bed.Options.State.ServerLock))
+        {
+            ControlError error = await ExportTests.AddFailsAsync(
+                bed, new ExportRequest { Name = "e", Nodes = ["mem:1M"] }, HttpStatusCode.Conflict);
+            Assert.Contains("serves here still", error.Message, StringComparison.Ordinal);
+            Assert.Empty(bed.TargetPids());
+        }
+
+        await ExportTests.AddAsync(bed, new ExportRequest { Name = "e", Nodes = ["mem:1M"] });
+    }
+
     private static async Task<FileStream> ServedWithoutSocketAsync(TestBed bed)
     {
         await bed.AddAsync("a", 5);

@@ -1,6 +1,7 @@
 using Dst.Control;
 using Dst.Daemon.Logging;
 using Dst.Daemon.Objects;
+using Dst.Daemon.Store;
 
 namespace Dst.Daemon.Exports;
 
@@ -107,6 +108,7 @@ internal sealed class ServerSupervisor(DaemonOptions options, ILogger log, Actio
     private async Task<ServerSession> StartAsync(CancellationToken cancel)
     {
         await Task.Delay(NextPause(), cancel);
+        RefuseBesideAnother();
         ClearTree();
         ServingProcess process = ServingProcess.StartServer(options);
         try
@@ -121,6 +123,19 @@ internal sealed class ServerSupervisor(DaemonOptions options, ILogger log, Actio
             process.Kill();
             await process.WaitAsync(options.Timing.ProcessEnd);
             throw;
+        }
+    }
+
+    // One that lives on without its socket, such as after somebody emptied the run directory.
+    private void RefuseBesideAnother()
+    {
+        string? owner = InstanceLock.HeldBy(options.Run.ServerLock) ?? InstanceLock.HeldBy(options.State.ServerLock);
+        if (owner is not null)
+        {
+            throw new ControlException(
+                ControlErrorCode.Busy,
+                $"a dst-server{owner} that does not answer at {options.Run.ServerSocket} serves here still; "
+                + "end that process, exports then come back by themselves");
         }
     }
 

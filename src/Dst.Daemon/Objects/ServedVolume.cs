@@ -1,7 +1,5 @@
-using System.Runtime.InteropServices;
 using Dst.Control;
-using Dst.Daemon.Kernel;
-using Microsoft.Win32.SafeHandles;
+using Dst.Daemon.Store;
 
 namespace Dst.Daemon.Objects;
 
@@ -16,7 +14,7 @@ internal sealed class ServedVolume(string kind, string name, string marksPath)
 {
     /// <summary>Null when no process serves it; else what is said about it.</summary>
     /// <exception cref="IOException">It cannot be told.</exception>
-    public string? Problem() => IsServed()
+    public string? Problem() => InstanceLock.HeldBy(marksPath) is not null
         ? $"{kind} {name}: a process that cannot be reached at its socket serves it; "
             + $"end that process first (see 'fuser {marksPath}')"
         : null;
@@ -29,28 +27,5 @@ internal sealed class ServedVolume(string kind, string name, string marksPath)
         {
             throw new ControlException(ControlErrorCode.Busy, problem);
         }
-    }
-
-    private bool IsServed()
-    {
-        if (!File.Exists(marksPath))
-        {
-            return false;
-        }
-
-        using SafeFileHandle file = Native.OpenFile(marksPath, Native.OpenReadOnly);
-        if (file.IsInvalid)
-        {
-            throw new IOException($"{marksPath}: {Native.LastErrorText()}");
-        }
-
-        if (Native.Lock(file, Native.LockShared | Native.LockNonBlocking) == 0)
-        {
-            return false;
-        }
-
-        return Marshal.GetLastPInvokeError() == Native.ErrorWouldBlock
-            ? true
-            : throw new IOException($"{marksPath}: {Native.LastErrorText()}");
     }
 }

@@ -46,6 +46,33 @@ internal sealed class InstanceLock : IDisposable
         return new(file);
     }
 
+    /// <summary>Who has a lock: a process that keeps it for its life.</summary>
+    /// <param name="path">The lock file.</param>
+    /// <returns>Null when nobody has it; else " (pid N)", or nothing when the owner is not told.</returns>
+    /// <exception cref="IOException">It cannot be told.</exception>
+    public static string? HeldBy(string path)
+    {
+        if (!File.Exists(path))
+        {
+            return null;
+        }
+
+        using SafeFileHandle file = Native.OpenFile(path, Native.OpenReadOnly);
+        if (file.IsInvalid)
+        {
+            throw new IOException($"{path}: {Native.LastErrorText()}");
+        }
+
+        if (Native.Lock(file, Native.LockShared | Native.LockNonBlocking) == 0)
+        {
+            return null;
+        }
+
+        return Marshal.GetLastPInvokeError() == Native.ErrorWouldBlock
+            ? OwnerOf(file)
+            : throw new IOException($"{path}: {Native.LastErrorText()}");
+    }
+
     /// <summary>Gives it back.</summary>
     public void Dispose() => _file.Dispose();
 
