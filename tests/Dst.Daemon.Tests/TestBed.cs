@@ -102,9 +102,16 @@ internal sealed class TestBed : IAsyncDisposable
         await StartAsync();
     }
 
-    public void Mode(string name, params string[] modes) => File.WriteAllLines($"{Fake}/mode-{name}", modes);
+    public void Mode(string name, params string[] modes) => Steer($"mode-{name}", modes);
 
-    public void HelperMode(string verb, params string[] modes) => File.WriteAllLines($"{Fake}/helper-{verb}", modes);
+    public void HelperMode(string verb, params string[] modes) => Steer($"helper-{verb}", modes);
+
+    // At once: a fake that looks meanwhile must not find an empty file, which is a mode as well.
+    private void Steer(string file, string[] modes)
+    {
+        File.WriteAllLines($"{Fake}/{file}.new", modes);
+        File.Move($"{Fake}/{file}.new", $"{Fake}/{file}", overwrite: true);
+    }
 
     public static DeviceRequest Request(string name, int? id = null) =>
         new() { Name = name, Id = id, Nodes = ["zero:1M", "mem:1M"] };
